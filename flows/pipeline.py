@@ -1,0 +1,15 @@
+"""Flow: the whole way, raw crawl to registered model."""
+
+from prefect import flow
+
+from flows.evaluate import evaluate
+from flows.ingest import ingest
+from flows.parameters import PipelineParameters
+from flows.report import report
+from flows.train import train
+
+
+@flow(name="pipeline", flow_run_name="pipeline {parameters.name}")
+def pipeline(parameters: PipelineParameters) -> dict[str, str]:
+    """Ingest, train, evaluate, report. Returns kind -> artifact folder; every step that is there already is skipped."""
+    return {**ingest(parameters), **train(parameters), **evaluate(parameters), **report(parameters)}

@@ -1,0 +1,1 @@
+"""Everything that touches the outside: object store, manifests, processes, tracking, settings."""

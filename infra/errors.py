@@ -1,0 +1,25 @@
+"""The two kinds of failure a user sees: their input was wrong, or the data or a tool failed. Each is one line with a remedy."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class GristmillError(Exception):
+    """A step could not finish; the message is one line that says what, where, and what to do."""
+
+
+class UsageError(GristmillError):
+    """A key, path, URI or value given by the user is wrong; nothing was written. The command exits with code 2."""
+
+
+class TransientError(GristmillError):
+    """A failure of the network or of a lost process: trying again may help."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """`; nearest: 'x'` for the most similar of `choices`, else the list of them."""
+    names = sorted(choices)
+    found = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    if found:
+        return f"; nearest: '{found[0]}'"
+    return f"; one of: {', '.join(names)}" if names else ""

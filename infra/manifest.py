@@ -1,0 +1,202 @@
+"""The manifest: what an artifact is, what it holds and where it came from. Nobody else hashes an identity.
+
+An artifact's digest is taken over *declared* fields alone: step, step version, parameters that change the result, digests of the
+inputs. Paths, hosts, secrets, times and core counts never enter it, so the same declaration has the same digest everywhere.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import platform
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from infra.errors import GristmillError
+from infra.process import output_of
+
+MANIFEST_NAME = "_MANIFEST.json"
+FORMAT = 1
+SHORT = 12
+TOOLS = ("pyspark", "pyarrow", "fastwarc", "resiliparse", "tokenizers", "torch", "mlflow", "prefect")
+
+
+def canonical(value: Any) -> str:
+    """One JSON text per value: sorted keys, no spaces. Nothing is folded: 1, 1.0 and true differ, so do 0.0 and -0.0, and strings
+    that differ in code points (Unicode normal forms). A tuple is a list.
+
+    Raises TypeError for anything but None, bool, int, finite float, well-formed str, list, tuple and dict with string keys.
+    """
+    _check(value, "$")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _check(value: Any, where: str) -> None:
+    if value is None or isinstance(value, bool | int):
+        return
+    if isinstance(value, str):
+        if not _well_formed(value):
+            raise TypeError(f"{where}: {value!r} is not valid Unicode text")
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise TypeError(f"{where}: {value} cannot be part of an identity")
+        return
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check(item, f"{where}[{index}]")
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or not _well_formed(key):
+                raise TypeError(f"{where}: the key {key!r} is not a string of valid Unicode text")
+            _check(item, f"{where}.{key}")
+        return
+    raise TypeError(f"{where}: a {type(value).__name__} cannot be part of an identity")
+
+
+def _well_formed(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (64 hexadecimal digits) of the canonical form."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a step declares about the artifact it will write.
+
+    kind        folder below the lake's root: documents, clean, dedup, tokenizer, tokens, checkpoints, scores, models, report
+    step        the step's name; version: raised whenever its result changes
+    parameters  plain data, only what changes the result (`infra.parameters.identity_of`)
+    inputs      role -> full digest of each input artifact
+    """
+
+    kind: str
+    step: str
+    version: int
+    parameters: dict[str, Any]
+    inputs: dict[str, str]
+
+    def declared(self) -> dict[str, Any]:
+        """The fields that the digest is taken over."""
+        return {"step": self.step, "version": self.version, "parameters": self.parameters, "inputs": self.inputs}
+
+    @property
+    def digest(self) -> str:
+        """64 hexadecimal digits; the artifact's folder is named by the first 12."""
+        return digest_of(self.declared())
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of an artifact; `path` is relative to its folder, `rows` is 0 for files that are not Parquet."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows in = rows out + all rejected, or the artifact is not written. `extra`: tokens, bytes and the like, by name."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, int] = field(default_factory=dict)
+
+    def check(self, step: str) -> None:
+        """Raises GristmillError when a row was lost or invented."""
+        dropped = sum(self.rejected.values())
+        if self.rows_in != self.rows_out + dropped:
+            raise GristmillError(
+                f"{step}: {self.rows_in} rows in but {self.rows_out} out + {dropped} rejected; nothing was written, please report this"
+            )
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `_MANIFEST.json`. `content` is a hash over the files' hashes without their names: equal results are equal here."""
+
+    format: int
+    kind: str
+    name: str
+    step: str
+    version: int
+    digest: str
+    parameters: dict[str, Any]
+    inputs: dict[str, str]
+    files: list[FileEntry]
+    content: str
+    counts: Counts
+    schema: list[dict[str, str]] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+    revision: str = ""
+    tools: dict[str, str] = field(default_factory=dict)
+    started_at: str = ""
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    flow_run_id: str = ""
+    spark_application_id: str = ""
+    mlflow_run_id: str = ""
+
+    def to_json(self) -> bytes:
+        """Indented JSON, keys in the order of the fields."""
+        return (json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> "Manifest":
+        """Raises GristmillError when the text is damaged, of another format, or not what its digest was taken over."""
+        try:
+            raw = json.loads(data)
+            if raw.get("format") != FORMAT:
+                raise GristmillError(f"{where}: manifest format {raw.get('format')}, this version reads {FORMAT}; rebuild the artifact")
+            raw["files"] = [FileEntry(**entry) for entry in raw["files"]]
+            raw["counts"] = Counts(**raw["counts"])
+            found = cls(**raw)
+            if found.identity.digest != found.digest:
+                raise ValueError("its fields do not have its digest")
+            return found
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise GristmillError(f"{where}: damaged manifest ({error}); delete the folder and run the step again") from None
+
+    @property
+    def identity(self) -> Identity:
+        """What the artifact's digest is taken over."""
+        return Identity(self.kind, self.step, self.version, self.parameters, self.inputs)
+
+    def data_files(self) -> list[FileEntry]:
+        """The files of the result itself, without the rejected rows."""
+        return [entry for entry in self.files if not entry.path.startswith("rejected/")]
+
+
+def content_of(files: list[FileEntry]) -> str:
+    """Hash over (folder, content hash) of all files: independent of part names, so a rerun can be compared."""
+    return digest_of(sorted([entry.path.rpartition("/")[0], entry.sha256] for entry in files))
+
+
+@cache
+def revision() -> str:
+    """The commit of this code, with `+` where the tree has changes; empty outside a checkout."""
+    here = Path(__file__).parent
+    return output_of(["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"])
+
+
+@cache
+def tool_versions() -> dict[str, str]:
+    """Python and the libraries that shape results, for the manifest."""
+    found = {"python": platform.python_version()}
+    for tool in TOOLS:
+        try:
+            found[tool] = metadata.version(tool)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,31 @@
+"""The environment, read in one place.
+
+Parameters say what a run computes; settings say where it runs. No setting changes a result or enters a digest.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Each field is read from the environment variable named in its alias."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    spark_master: str = Field("local[*]", alias="SPARK_MASTER", description="where Spark runs: local[n], spark://, k8s://")
+    spark_driver_memory: str = Field("4g", alias="GRISTMILL_DRIVER_MEMORY", description="heap of the Spark driver")
+    spark_jars: Path | None = Field(None, alias="GRISTMILL_SPARK_JARS", description="directory of S3A jars; Maven otherwise")
+    spark_conf: str = Field("", alias="GRISTMILL_SPARK_CONF", description="more Spark settings, `key=value` separated by `;`")
+    s3_endpoint: str | None = Field(None, alias="AWS_ENDPOINT_URL", description="S3 endpoint other than AWS's own")
+    s3_region: str = Field("us-east-1", alias="AWS_DEFAULT_REGION", description="S3 region")
+    mlflow_tracking_uri: str | None = Field(None, alias="MLFLOW_TRACKING_URI", description="default: SQLite in the lake")
+    logs: Path = Field(Path("logs"), alias="GRISTMILL_LOGS", description="directory of the child processes' log files")
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings()  # type: ignore[call-arg]

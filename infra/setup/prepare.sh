@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Prepare this machine: Java 17 or newer, and .venv from requirements.lock. Safe to call again; does nothing when all is there.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+say() { printf 'gristmill: %s\n' "$*" >&2; }
+as_root_on_debian() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && grep -qiE 'debian|ubuntu' /etc/os-release; }
+apt_install() { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
+
+java_major() {
+  local java="java"
+  [ -n "${JAVA_HOME:-}" ] && java="$JAVA_HOME/bin/java"
+  "$java" -version 2>&1 | sed -nE 's/.*version "([0-9]+).*/\1/p' | head -n 1
+}
+
+java="$(java_major || true)"
+if [ "${java:-0}" -lt 17 ]; then
+  if as_root_on_debian; then
+    say "installing Java 17 (openjdk-17-jre-headless)"
+    apt_install openjdk-17-jre-headless || apt_install default-jre-headless
+  else
+    say "Java 17 or newer is missing: install a JRE (Debian: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17) and run this again"
+    exit 1
+  fi
+fi
+
+python=""
+for candidate in "${PYTHON:-}" python3.11 python3; do
+  if [ -n "$candidate" ] && command -v "$candidate" >/dev/null && "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
+    python="$candidate"
+    break
+  fi
+done
+if [ -z "$python" ]; then
+  say "Python 3.11 is missing: install it (Debian 12: apt-get install python3 python3-venv) or name it with PYTHON=/path/to/python3.11"
+  exit 1
+fi
+
+stamp=.venv/.ready
+if [ ! -e "$stamp" ] || [ requirements.lock -nt "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+  if ! "$python" -c 'import ensurepip' 2>/dev/null; then
+    if as_root_on_debian; then apt_install python3-venv; else
+      say "Python's venv module is missing: install python3-venv and run this again"
+      exit 1
+    fi
+  fi
+  [ -x .venv/bin/python ] || "$python" -m venv .venv
+  say "installing the locked packages into .venv (about two minutes)"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+  touch "$stamp"
+fi

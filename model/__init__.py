@@ -1,0 +1,1 @@
+"""Tokens to checkpoints to scores to an exported model: plain PyTorch, no Prefect, no Spark."""

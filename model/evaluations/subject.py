@@ -1,0 +1,31 @@
+"""What an evaluation gets and gives."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from infra.lake import Artifact
+from model.config import EvaluateParameters, ModelConfig
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained model with what belongs to it. `model` is whole, on `device`, in evaluation mode."""
+
+    model: nn.Module
+    config: ModelConfig
+    device: torch.device
+    tokens: Artifact
+    tokenizer: Artifact
+    parameters: EvaluateParameters
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """details: numbers for the manifest; rows: validation targets or prompts worked on; files: name -> JSON content."""
+
+    details: dict[str, Any]
+    rows: int = 0
+    files: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,11 @@
+"""Training objectives by name: loss(model, tokens [B, T + 1]) -> (sum of nats, predicted tokens)."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from model.objectives import causal
+
+Objective = Callable[[nn.Module, torch.Tensor], tuple[torch.Tensor, int]]
+OBJECTIVES: dict[str, Objective] = {"causal": causal.loss}
