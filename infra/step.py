@@ -98,9 +98,10 @@ class Task:
 
 
 def summary(task: Task, manifest: Manifest, hit: bool) -> dict[str, Any]:
-    """The one JSON object that a step prints."""
+    """The one JSON object that a step prints; counts and details stand beside the fields of every step, never in their place."""
     counts = manifest.counts
-    return {
+    details = {key: value for key, value in manifest.details.items() if isinstance(value, int | float | str)}
+    fixed = {
         "kind": manifest.kind,
         "name": task.name,
         "digest": manifest.digest[:12],
@@ -110,6 +111,5 @@ def summary(task: Task, manifest: Manifest, hit: bool) -> dict[str, Any]:
         "rows_out": counts.rows_out,
         "rejected": counts.rejected,
         "seconds": 0.0 if hit else manifest.seconds,
-        **counts.extra,
-        **{key: value for key, value in manifest.details.items() if isinstance(value, int | float | str)},
     }
+    return {**fixed, **counts.extra, **details, **fixed}

@@ -67,14 +67,13 @@ def run(session: Session, task: Task) -> Manifest:
     buckets = session.checkpoint(writer, "buckets", buckets_of(unique))
     pairs = session.checkpoint(writer, "pairs", candidate_pairs(buckets, p.bucket_cap))
     edges = session.checkpoint(writer, "edges", verified(pairs, unique, p.threshold))
-    near, clusters = near_labels(session, unique, edges)
+    near, report = near_labels(session, unique, edges)
     labels = session.checkpoint(writer, "labels", labelled(signed, unique, near))
     check_sources(labels, p)
     details = {
         **bucket_report(buckets, p.bucket_cap),
         "candidate_pairs": pairs.count(),
-        "near_pairs": edges.count(),
-        "near_clusters": clusters,
+        **report,
     }
     return session.commit_rows(task, writer, finished(session, documents, labels, writer), rows_in, details=details)
 
@@ -132,8 +131,8 @@ def verified(pairs: DataFrame, unique: DataFrame, threshold: float) -> DataFrame
     return pairs.join(left, "left").join(right, "right").mapInArrow(functools.partial(verify_batches, threshold=threshold), VERIFIED)
 
 
-def near_labels(session: Session, unique: DataFrame, edges: DataFrame) -> tuple[DataFrame, int]:
-    """For each content with a near-duplicate: cluster, size, near_jaccard, near (whether it is removed); and the number of clusters."""
+def near_labels(session: Session, unique: DataFrame, edges: DataFrame) -> tuple[DataFrame, dict[str, int]]:
+    """For each content with a near-duplicate: cluster, size, near_jaccard, near (whether it is removed); and how many pairs and clusters."""
     ends = edges.select(F.col("left").alias("content")).union(edges.select(F.col("right").alias("content"))).distinct()
     nodes = unique.join(ends, "content", "left_semi").orderBy(*quality()).select("content", "doc_id", "copies").toArrow().combine_chunks()
     found = edges.toArrow()
@@ -148,7 +147,7 @@ def near_labels(session: Session, unique: DataFrame, edges: DataFrame) -> tuple[
             "near": ~chosen.kept,
         }
     )
-    return session.spark.createDataFrame(table), len(np.unique(chosen.first))
+    return session.spark.createDataFrame(table), {"near_pairs": found.num_rows, "near_clusters": len(np.unique(chosen.first))}
 
 
 def labelled(signed: DataFrame, unique: DataFrame, near: DataFrame) -> DataFrame:

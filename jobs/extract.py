@@ -100,7 +100,7 @@ def run(session: Session, task: Task) -> Manifest:
     details = {
         "crawl": [{"uri": public_uri(s.uri), "bytes": s.size_bytes, "content": s.content} for s in task.crawl],
         "bytes_in": sum(s.size_bytes for s in task.crawl),
-        "bytes_text": rows.agg(F.coalesce(F.sum(F.octet_length("text")), F.lit(0)).alias("bytes")).first()["bytes"],
+        "bytes_text": rows.agg(F.coalesce(F.sum(F.octet_length("text")), F.lit(0))).collect()[0][0],
     }
     return session.commit_rows(task, writer, rows.drop("record"), sum(written.values()), details=details)
 

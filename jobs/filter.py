@@ -63,7 +63,9 @@ def default_rules() -> dict[str, str]:
 class FilterParameters:
     """What a document must be."""
 
-    rules: dict[str, str] = option(default_rules, "name -> SQL expression over columns and signals that must be true; the name is the reason")
+    rules: dict[str, str] = option(
+        default_rules, "name -> SQL expression over columns and signals that must be true; the name is the reason"
+    )
     languages: list[str] = option(list, "ISO 639-1 codes to keep; empty keeps all")
 
 
@@ -122,4 +124,3 @@ def add_signals(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         columns = [*batch.columns, signals_of(batch.column("text").to_pylist())]
         yield pa.RecordBatch.from_arrays(columns, names=[*batch.schema.names, "signals"])
-

@@ -5,8 +5,9 @@ headers lie); else what the server or the page declares if the bytes decode by i
 taken as they are and widened as browsers do (ISO-8859-1 is read as Windows-1252): its own mapping to WHATWG names turns every name
 it does not know, EUC-KR's among them, into UTF-8 (179 of 224 labelled files right; this way 221).
 
-Main content: resiliparse's rules without alternative texts of images, without the parts that `BOILERPLATE` names; where almost nothing is left
-of a page that has more, its whole visible text. Measured by shared gold pages, F1 against resiliparse alone: see tests/jobs/test_html.py.
+Main content: resiliparse's rules without alternative texts of images and without the parts that `BOILERPLATE` names; where almost
+nothing is left of a page that has more, its whole visible text. On eight sets of pages with known main content this gains 0.9 to 3.8
+points of F1 over resiliparse alone, and loses on none (tests/jobs/test_html.py).
 """
 
 import codecs
@@ -15,7 +16,7 @@ import re
 
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import detect_encoding
-from resiliparse.parse.html import HTMLTree, HTMLParserException
+from resiliparse.parse.html import HTMLParserException, HTMLTree
 from resiliparse.parse.lang import detect_fast
 
 BYTE_ORDER_MARKS = (
@@ -47,9 +48,7 @@ OTHER_NAMES = {
     "maccyrillic": "mac-cyrillic",
     "mac-centraleurope": "mac-latin2",
 }
-META = re.compile(
-    rb"""<(?:meta[^>]{0,200}?|\?xml[^>]{0,60}?\sen)c(?:harset|oding)\s*=\s*["']?\s*([A-Za-z0-9._:-]{2,30})""", re.IGNORECASE
-)
+META = re.compile(rb"""<(?:meta[^>]{0,200}?|\?xml[^>]{0,60}?\sen)c(?:harset|oding)\s*=\s*["']?\s*([A-Za-z0-9._:-]{2,30})""", re.IGNORECASE)
 META_BYTES = 4096
 ESCAPES = re.compile(rb"\x1b\$[@B)A]|\x1b\([BJ]")
 STRAY_PART = 200
@@ -57,7 +56,8 @@ BOILERPLATE = [
     "footer",
     "[role=dialog]",
     "[id*=comment]",
-    *(f"[class*={part}]" for part in "related popup modal byline author caption copyright disclaimer newsletter subscribe".split()),
+    *(f"[class*={part}]" for part in ("related", "popup", "modal", "byline", "author", "caption")),
+    *(f"[class*={part}]" for part in ("copyright", "disclaimer", "newsletter", "subscribe")),
 ]
 SHORT_CHARS = 250
 HIDDEN_RATIO = 2
@@ -80,7 +80,7 @@ def decode(data: bytes, declared: str = "") -> tuple[str, str]:
     for mark, charset in BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(charset, "replace"), charset
-    wide = _without_mark(data)
+    wide = wide_charset(data)
     if wide:
         return data.decode(wide, "replace"), wide
     escaped = ESCAPES.search(data)
@@ -93,9 +93,9 @@ def decode(data: bytes, declared: str = "") -> tuple[str, str]:
                 return text, "utf-8"
     said = META.search(data[:META_BYTES])
     for name in (declared, said[1].decode("ascii") if said else ""):
-        text = _decoded(data, name)
-        if text is not None:
-            return text, _codec(name)
+        found = _decoded(data, name)
+        if found is not None:
+            return found, _codec(name)
     charset = _codec(detect_encoding(data, html5_compatible=False) or "") or FALLBACK
     return data.decode(charset, "replace"), charset
 
@@ -119,7 +119,8 @@ def language(text: str) -> tuple[str, float]:
     """(ISO 639-1 code, confidence 0 to 1) of the first 2,000 characters; (`unknown`, 0.0) where nothing fits.
 
     Chinese, Japanese, Korean and Thai are told by their scripts, one sign counting as three Latin letters: pages in them are full of
-    Latin names and code. Of the others, confidence falls linearly with resiliparse's rank, from 1 at rank 0 to 0 at 1200, where false results begin.
+    Latin names and code. For the others, confidence falls linearly with resiliparse's rank, from 1 at rank 0 to 0 at 1200, where false
+    results begin.
     """
     head = text[:LANGUAGE_CHARS]
     letters = sum(map(str.isalpha, head))
@@ -139,14 +140,13 @@ def doc_id(url: str, payload: bytes) -> bytes:
     return hashlib.blake2b(url.encode() + b"\0" + hashlib.sha256(payload).digest(), digest_size=16).digest()
 
 
-def _without_mark(data: bytes) -> str:
+def wide_charset(data: bytes) -> str:
     """UTF-16 or UTF-32 without a byte order mark, told by where the zero bytes of its ASCII characters are; else empty."""
     head = data[:4096]
     if head.count(0) * 5 < len(head):
         return ""
-    zeros = [head[place::4].count(0) * 4 > len(head) // 2 for place in range(4)]
-    known = {(0, 1, 1, 1): "utf-32-le", (1, 1, 1, 0): "utf-32-be", (0, 1, 0, 1): "utf-16-le", (1, 0, 1, 0): "utf-16-be"}
-    return known.get(tuple(map(int, zeros)), "")
+    zeros = "".join("01"[head[place::4].count(0) * 8 > len(head)] for place in range(4))
+    return {"0111": "utf-32-le", "1110": "utf-32-be", "0101": "utf-16-le", "1010": "utf-16-be"}.get(zeros, "")
 
 
 def _codec(name: str) -> str:

@@ -71,7 +71,7 @@ char_dup_ratio           characters in lines that occurred before, by all charac
 
 SIGN = "\u0e01-\u0e5b\u1100-\u11ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uff66-\uff9f"
 WORD = re.compile(rf"[{SIGN}]|[^\W{SIGN}]+")
-STOP_WORDS = frozenset("the be to of and that have with".split())
+STOP_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
 BULLETS = ("•", "‣", "⁃", "◦", "▪", "▸", "►", "●", "○", "■", "□", "–", "- ", "* ", "+ ", "·")
 TERMINAL = (".", "!", "?", '"', "'", "”", "’", "。", "！", "？", "」", "』", "…")
 PUNCTUATION = (*TERMINAL, ",", ";", ":", ")", "，", "；", "：", "、", "）", "।", "؟", "۔")
@@ -99,7 +99,7 @@ def signals(text: str) -> dict[str, int | float]:
     places = {token: place for place, token in enumerate(dict.fromkeys(tokens))}
     codes = np.array(list(map(places.__getitem__, tokens)), np.int64)
     lengths = np.array(list(map(len, places)), np.int64)[codes] if tokens else codes
-    alphabetic = np.array([token.isalpha() or not token.isdigit() and any(map(str.isalpha, token)) for token in places], np.bool_)
+    alphabetic = np.array([token.isalpha() or any(map(str.isalpha, token)) for token in places], np.bool_)
     repetition = ngram_ratios(codes, lengths) if tokens else np.zeros(len(NGRAMS))
     values = (
         len(tokens),

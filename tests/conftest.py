@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
-from infra import storage
 from infra.lake import Lake
-from infra.settings import settings
+from tests.s3_server import forget_s3, make_bucket, s3_server, use_s3
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 
@@ -30,12 +28,9 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """The address of a real S3 server (moto's) on loopback."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    """The address of a real S3 server on loopback."""
+    with s3_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
@@ -43,17 +38,6 @@ def s3_root(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """`s3://bucket/lake` in a fresh bucket. Settings, storage and child processes of the test see the server in the environment."""
     use_s3(s3_endpoint, monkeypatch)
     bucket = f"test-{uuid.uuid4().hex}"
-    storage.filesystem(f"s3://{bucket}")[0].call_s3("create_bucket", Bucket=bucket)
+    make_bucket(bucket)
     yield f"s3://{bucket}/lake"
-    settings.cache_clear()
-    storage._remote.cache_clear()
-
-
-def use_s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Point the environment, and what was read from it, at an S3 server."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    settings.cache_clear()
-    storage._remote.cache_clear()
+    forget_s3()

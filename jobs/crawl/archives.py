@@ -10,12 +10,17 @@ from jobs.crawl.compressed import pieces
 from jobs.crawl.framing import ARC, WARC, Format, Frame, frames
 from jobs.crawl.record import DAMAGED, HTTP_ERROR, NOT_A_RESPONSE, NOT_HTML_OR_TEXT, REVISIT, TOO_LARGE, Record
 from jobs.crawl.stream import Stream
+from jobs.html import wide_charset
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 TEXT_TYPES = ("text/plain", "text/markdown", "text/x-markdown")
 HEADER_ALLOWANCE_BYTES = 1 << 20
 ENCODING_ALLOWANCE = 2
-BINARY_STARTS = (b"%PDF", b"PK\x03\x04", b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b", b"RIFF", b"OggS", b"ID3", b"\x7fELF", b"wOFF", b"wOF2")
+PROBE_BYTES = 4096
+BINARY_STARTS = (
+    *(b"%PDF", b"PK\x03\x04", b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b"),
+    *(b"RIFF", b"OggS", b"ID3", b"\x7fELF", b"wOFF", b"wOF2"),
+)
 UNICODE_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 HTML_STARTS = (b"<!doctype", b"<html", b"<head", b"<body", b"<title", b"<meta", b"<!--", b"<?xml")
 
@@ -111,14 +116,13 @@ def _page(base: Record, body: bytes, max_page_bytes: int) -> Record:
 
 
 def is_binary(body: bytes, charset: str = "") -> bool:
-    """Whether the first kilobytes cannot be text in any encoding of the web."""
+    """Whether the first kilobytes cannot be text in any encoding of the web; a stray zero byte is forgiven."""
     if body.startswith(BINARY_STARTS):
         return True
     if body.startswith(UNICODE_MARKS) or charset.lower().startswith(("utf-16", "utf-32", "ucs-2", "iso-10646")):
         return False
-    head = body[:4096]
-    zeros = head.count(0)
-    return 0 < zeros and not (len(head) // 3 < zeros <= len(head) // 2 + 1)
+    head = body[:PROBE_BYTES]
+    return head.count(0) * 100 > len(head) and not wide_charset(head)
 
 
 def warc_date(text: str) -> datetime | None:
@@ -136,7 +140,6 @@ def arc_date(digits: str) -> datetime | None:
         return datetime.strptime(padded, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         return None
-
 
 
 def _rejected(base: Record, reason: str, detail: str) -> Record:

@@ -12,14 +12,17 @@ import io
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
 from fastwarc.stream_io import Lz4Reader, ZstdReader
 
+from jobs.crawl.sections import Section, lz4_end, zstd_end
+
 BLOCK_BYTES = 1 << 18
 PROBE_BYTES = 1 << 13
+PROBE_FRAME_BYTES = 1 << 22
 MAGICS = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 MAGIC_OF = {codec: magic for magic, codec in MAGICS.items()}
 SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
@@ -38,8 +41,11 @@ class Piece:
 class Decompressor(Protocol):
     """What zlib, bz2 and lzma decompressors have in common here."""
 
-    eof: bool
-    unused_data: bytes
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Decompressed blocks of bounded size. Raises an error of `ERRORS`."""
@@ -120,7 +126,7 @@ def _plain(raw: IO[bytes]) -> Iterator[Piece]:
         offset += len(data)
 
 
-def _members(raw: IO[bytes], codec: str, start: int) -> Iterator[Piece]:
+def _members(raw: IO[bytes], codec: str, start: int) -> Generator[Piece, None, int | None]:
     """Members of gzip, bz2 or xz from `start` to the end or to damage; returns where to go on, None at the end."""
     raw.seek(start)
     data = raw.read(BLOCK_BYTES)
@@ -150,10 +156,9 @@ def _members(raw: IO[bytes], codec: str, start: int) -> Iterator[Piece]:
     return None
 
 
-def _frames(raw: IO[bytes], codec: str, start: int) -> Iterator[Piece]:
+def _frames(raw: IO[bytes], codec: str, start: int) -> Generator[Piece, None, int | None]:
     """Frames of Zstandard or LZ4, as `_members`."""
-    end_of = _zstd_end if codec == "zstd" else _lz4_end
-    reader_of = ZstdReader if codec == "zstd" else Lz4Reader
+    end_of = zstd_end if codec == "zstd" else lz4_end
     dictionary: bytes | None = None
     size = raw.seek(0, 2)
     while start < size:
@@ -166,10 +171,9 @@ def _frames(raw: IO[bytes], codec: str, start: int) -> Iterator[Piece]:
             start += 8 + length
             continue
         end = end_of(raw, start) if head.startswith(MAGIC_OF[codec]) else None
-        section = _Section(raw, start, size if end is None else min(end, size))
-        extra = {"dictionary": dictionary} if dictionary else {}
+        section = Section(raw, start, size if end is None else min(end, size))
         try:
-            reader = reader_of(section, **extra)
+            reader = ZstdReader(section, dictionary=dictionary) if codec == "zstd" else Lz4Reader(section)
             while data := reader.read(BLOCK_BYTES):
                 yield Piece(start, data)
         except OSError:
@@ -181,23 +185,6 @@ def _frames(raw: IO[bytes], codec: str, start: int) -> Iterator[Piece]:
     return None
 
 
-class _Section:
-    """The bytes [start, end) of a file as a stream of its own."""
-
-    def __init__(self, raw: IO[bytes], start: int, end: int) -> None:
-        self._raw, self._start, self._at, self._end = raw, start, start, end
-
-    def tell(self) -> int:
-        return self._at - self._start
-
-    def read(self, n: int = -1) -> bytes:
-        self._raw.seek(self._at)
-        left = self._end - self._at
-        data = self._raw.read(left if n < 0 else min(n, left))
-        self._at += len(data)
-        return data
-
-
 def _dictionary(stored: bytes) -> bytes:
     """The dictionary of a .warc.zst file, which may itself be compressed (WARC/zst, section 3)."""
     if not stored.startswith(MAGIC_OF["zstd"]):
@@ -206,49 +193,6 @@ def _dictionary(stored: bytes) -> bytes:
         return bytes(ZstdReader(io.BytesIO(stored)).read(1 << 27))
     except OSError:
         return b""
-
-
-def _zstd_end(raw: IO[bytes], start: int) -> int | None:
-    """Where the frame at `start` ends, from its block headers (RFC 8878, section 3.1.1); None where they make no sense."""
-    raw.seek(start + 4)
-    descriptor = raw.read(1)
-    if not descriptor:
-        return None
-    flags = descriptor[0]
-    single = flags >> 5 & 1
-    at = start + 5 + (1 - single) + (0, 1, 2, 4)[flags & 3] + (single, 2, 4, 8)[flags >> 6]
-    while True:
-        raw.seek(at)
-        head = raw.read(3)
-        if len(head) < 3:
-            return None
-        value = int.from_bytes(head, "little")
-        kind = value >> 1 & 3
-        if kind == 3:
-            return None
-        at += 3 + (1 if kind == 1 else value >> 3)
-        if value & 1:
-            return at + (4 if flags >> 2 & 1 else 0)
-
-
-def _lz4_end(raw: IO[bytes], start: int) -> int | None:
-    """Where the frame at `start` ends, from its block sizes (LZ4 frame format 1.6); None where they make no sense."""
-    raw.seek(start + 4)
-    descriptor = raw.read(1)
-    if not descriptor:
-        return None
-    flags = descriptor[0]
-    at = start + 7 + (8 if flags >> 3 & 1 else 0) + (4 if flags & 1 else 0)
-    while True:
-        raw.seek(at)
-        head = raw.read(4)
-        if len(head) < 4:
-            return None
-        size = int.from_bytes(head, "little") & 0x7FFFFFFF
-        at += 4
-        if size == 0:
-            return at + (4 if flags >> 2 & 1 else 0)
-        at += size + (4 if flags >> 4 & 1 else 0)
 
 
 def _next_member(raw: IO[bytes], codec: str, start: int) -> int | None:
@@ -278,7 +222,8 @@ def _starts_record(raw: IO[bytes], codec: str, at: int) -> bool:
         if codec in BY_STDLIB:
             first = next((block for block in BY_STDLIB[codec]().feed(head) if block), b"")
         else:
-            first = (ZstdReader if codec == "zstd" else Lz4Reader)(_Section(raw, at, at + (1 << 22))).read(64)
+            section = Section(raw, at, at + PROBE_FRAME_BYTES)
+            first = (ZstdReader(section) if codec == "zstd" else Lz4Reader(section)).read(64)
     except ERRORS:
         return False
     return RECORD_START.match(first) is not None

@@ -14,9 +14,9 @@ from fastwarc.stream_io import BrotliReader, ZstdReader
 
 from jobs.crawl.framing import header_fields
 
-STATUS_LINE = re.compile(rb"(?:HTTP/\d(?:\.\d)?|ICY)[ \t]+(\d{3})\b[^\r\n]*(?:\r*\n|$)")
-CHUNK_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r*\n")
-BLANK_LINE = re.compile(rb"(?:\A|\r*\n)\r*\n")
+STATUS_LINE = re.compile(rb"(?:HTTP/\d(?:\.\d)?|ICY)[ \t]+(\d{3})\b[^\r\n]*(?:\r{0,4}\n|$)")
+CHUNK_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r{0,4}\n")
+BLANK_LINE = re.compile(rb"(?:\A|\r{0,4}\n)\r{0,4}\n")
 CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:+-]+)", re.IGNORECASE)
 
 
@@ -70,7 +70,7 @@ def dechunk(body: bytes) -> tuple[bytes, str]:
     """The body without chunked framing and what is wrong with it; a body that does not start with a chunk is returned as it is."""
     if not CHUNK_LINE.match(body):
         return body, ""
-    parts = []
+    parts: list[bytes] = []
     at = 0
     while line := CHUNK_LINE.match(body, at):
         size = int(line[1], 16)

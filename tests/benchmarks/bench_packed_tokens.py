@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_packed_tokens.py [TOKENS]
 
-Writes the same tokens (documents of about 800, Zipf's law over 32,768 ids, zstd, row groups of 2 M tokens) in both forms and reads every row
-group into one numpy array with pyarrow, on one thread, the best of five.
+Writes the same tokens (documents of about 800, Zipf's law over 32,768 ids, zstd, row groups of 2 M tokens) in both forms and reads
+every row group into one numpy array with pyarrow, on one thread, the best of five.
 """
 
 import sys

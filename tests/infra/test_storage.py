@@ -1,23 +1,23 @@
 """Storage: one behaviour for a directory and for S3 (moto's real server); reading over http from a real web server."""
 
+import contextlib
 import hashlib
 import http.server
 import multiprocessing
 import os
 import re
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
 
 from infra import storage
 from infra.errors import GristmillError, UsageError
-from tests.conftest import use_s3
+from tests.s3_server import Application, forget_s3, make_bucket, s3_server, use_s3
 
 MEBIBYTE = 1 << 20
 WRITERS = 4
@@ -295,29 +295,25 @@ def test_a_page_that_is_not_there_is_an_error(page: tuple[str, bytes]) -> None:
             storage.expand(wrong)
 
 
-Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+Behind = Callable[[Callable[[Application], Application]], str]
 
 
 @pytest.fixture
-def behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[Application], Application]], str]]:
-    """Starts the S3 server behind a middleware; the root of a lake on it."""
-    servers = []
+def behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behind]:
+    """Starts an S3 server behind a middleware; gives the root of a lake on it."""
+    with contextlib.ExitStack() as stack:
 
-    def start(middleware: Callable[[Application], Application]) -> str:
-        server = make_server("127.0.0.1", 0, middleware(DomainDispatcherApplication(create_backend_app)), True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        use_s3(f"http://127.0.0.1:{server.server_port}", monkeypatch)
-        storage.filesystem("s3://behind")[0].call_s3("create_bucket", Bucket="behind")
-        return "s3://behind/lake"
+        def start(middleware: Callable[[Application], Application]) -> str:
+            use_s3(stack.enter_context(s3_server(middleware)), monkeypatch)
+            bucket = f"behind-{uuid.uuid4().hex}"
+            make_bucket(bucket)
+            return f"s3://{bucket}/lake"
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
+    forget_s3()
 
 
-def test_a_store_that_ignores_if_none_match_is_refused(behind: Callable[[Callable[[Application], Application]], str]) -> None:
+def test_a_store_that_ignores_if_none_match_is_refused(behind: Behind) -> None:
     def deaf(application: Application) -> Application:
         def answer(environment: dict[str, Any], start: Any) -> Iterable[bytes]:
             environment.pop("HTTP_IF_NONE_MATCH", None)
@@ -332,9 +328,7 @@ def test_a_store_that_ignores_if_none_match_is_refused(behind: Callable[[Callabl
 
 
 @pytest.mark.parametrize("taken", [False, True])
-def test_a_conflict_is_tried_again_until_somebody_has_won(
-    behind: Callable[[Callable[[Application], Application]], str], taken: bool
-) -> None:
+def test_a_conflict_is_tried_again_until_somebody_has_won(behind: Behind, taken: bool) -> None:
     conflicts = [2]
     body = b"<Error><Code>ConditionalRequestConflict</Code><Message>try again</Message></Error>"
 
@@ -349,7 +343,7 @@ def test_a_conflict_is_tried_again_until_somebody_has_won(
 
         return answer
 
-    uri = storage.join(behind(busy), f"file-{taken}")
+    uri = storage.join(behind(busy), "file")
     if taken:
         storage.write_bytes(uri, b"theirs")
         with pytest.raises(FileExistsError):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from infra import tracking
 from infra.errors import GristmillError
@@ -33,8 +32,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("tracking") / "lake")
 
 
-def client(root: str) -> MlflowClient:
-    return MlflowClient(tracking.uri_for(root))
+def client(root: str) -> tracking.MlflowClient:
+    return tracking.MlflowClient(tracking.uri_for(root))
 
 
 def test_a_training_has_one_run_however_often_it_starts(root: str) -> None:

@@ -39,8 +39,8 @@ def test_every_removed_node_has_a_kept_and_better_anchor_within_the_threshold(gr
     nodes, edges = graph
     chosen = run(nodes, edges)
     similarity = {(min(a, b), max(a, b)): j for a, b, j in edges}
-    for node in np.flatnonzero(~chosen.kept):
-        anchor = chosen.anchor[node]
+    for node in np.flatnonzero(~chosen.kept).tolist():
+        anchor = int(chosen.anchor[node])
         assert anchor < node
         assert chosen.kept[anchor]
         assert chosen.jaccard[node] == similarity[anchor, node]

@@ -2,9 +2,12 @@
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -13,6 +16,16 @@ from infra.errors import GristmillError
 from infra.step import Task
 from model.steps import TRAIN as STEP
 from tests.model.conftest import Tokens, final_weights, full, kill_training, start_training, train, train_task, write_tokens
+
+OWNER = """
+import pathlib, sys
+from infra.process import Child
+torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+child = Child([*torchrun, "-m", "model.train", sys.argv[1]], pathlib.Path(sys.argv[2]), {"OMP_NUM_THREADS": "1"})
+for event in child.events():
+    if event["event"] == "metric":
+        print(*[process.pid for process in child.tree()], flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +119,19 @@ def test_sigterm_saves_a_checkpoint_and_the_next_start_goes_on(
     events = train(task, folder, processes=2)
     assert {"event": "resumed", "step": interrupted[0]} in events
     assert files_of(task) == files_of(reference[0])
+
+
+def test_no_process_outlives_an_owner_that_was_killed(place: tuple[Tokens, Path]) -> None:
+    tokens, folder = place
+    task = train_task(tokens, "orphaned", steps=100000)
+    request = folder / "orphaned.json"
+    request.write_text(json.dumps(task.request()))
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(request), str(folder / "orphaned.log")], stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        tree = [psutil.Process(int(pid)) for pid in owner.stdout.readline().split()]
+        owner.kill()
+    assert len(tree) >= 3
+    assert psutil.wait_procs(tree, timeout=60)[1] == []
 
 
 def test_early_stopping_keeps_the_best_weights(place: tuple[Tokens, Path]) -> None:

@@ -1,0 +1,91 @@
+"""Steps and tasks: the identity of a task follows from its declaration, and survives the way to a child process."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra import storage
+from infra.errors import UsageError
+from infra.lake import Artifact, Lake
+from infra.manifest import Counts
+from infra.parameters import option, parameters
+from infra.step import Source, Step, Task, sources_of, summary
+
+
+@parameters
+class Threshold:
+    """Parameters of the step under test."""
+
+    threshold: float = option(0.8, "similarity", ge=0, le=1)
+    bands: tuple[int, int] = option((9, 13), "bands and rows")
+    partitions: int = option(0, "tasks", identity=False)
+
+
+STEP = Step(name="dedup", kind="dedup", version=1, parameters=Threshold, inputs=("documents",), module="jobs.dedup")
+
+
+def task(lake: Lake, digest: str = "a" * 64, **values: float) -> Task:
+    """A task of the step with one input."""
+    return Task(STEP, lake, "default", Threshold(**values), {"documents": Artifact(lake.root, "documents", "default", digest)})
+
+
+def test_a_task_knows_its_artifact_without_running(lake: Lake) -> None:
+    assert task(lake).artifact.manifest() is None
+    assert task(lake).artifact.uri == f"{lake.root}/dedup/default/{task(lake).identity.digest[:12]}"
+
+
+def test_the_identity_follows_parameters_and_inputs_but_no_places(lake: Lake, tmp_path: Path) -> None:
+    digest = task(lake).identity.digest
+    assert task(Lake.at(str(tmp_path / "elsewhere"))).identity.digest == digest
+    assert task(lake, partitions=8).identity.digest == digest
+    assert task(lake, threshold=0.7).identity.digest != digest
+    assert task(lake, digest="b" * 64).identity.digest != digest
+
+
+def test_the_identity_follows_the_content_of_the_crawl_but_not_its_place(lake: Lake) -> None:
+    def digest(*sources: Source) -> str:
+        return Task(STEP, lake, "default", Threshold(), crawl=list(sources)).identity.digest
+
+    one, other = Source("/a/x.warc", 3, "c1"), Source("/a/y.warc", 4, "c2")
+    assert digest(one, other) == digest(Source("s3://b/y.warc", 4, "c2"), Source("s3://b/x.warc", 3, "c1"))
+    assert len({digest(one), digest(other), digest(one, other), digest(one, one)}) == 4
+
+
+def test_a_task_survives_its_request(lake: Lake) -> None:
+    sent = Task(STEP, lake, "name", Threshold(threshold=1e-3, partitions=3), task(lake).inputs, [Source("/a/x.warc", 3, "c1")])
+    received = Task.from_request(STEP, json.loads(json.dumps(sent.request())))
+    assert received == sent
+    assert received.identity.digest == sent.identity.digest
+
+
+def test_a_request_with_a_wrong_key_is_one_line(lake: Lake) -> None:
+    request = task(lake).request()
+    request["parameters"]["treshold"] = 1
+    with pytest.raises(UsageError, match=r"unknown key 'dedup\.treshold'; nearest: 'threshold'"):
+        Task.from_request(STEP, request)
+
+
+def test_sources_are_each_file_once_with_its_content(root: str) -> None:
+    for name in ("b.warc", "a.warc"):
+        storage.write_bytes(storage.join(root, name), b"same")
+    found = sources_of([root, f"{root}/*.warc", f"{root}/a.warc"])
+    assert [source.uri for source in found] == [f"{root}/a.warc", f"{root}/b.warc"]
+    assert {(source.size_bytes, source.content) for source in found} == {(4, found[0].content)}
+    storage.write_bytes(storage.join(root, "a.warc"), b"diff")
+    assert sources_of([root])[0].content != found[0].content
+
+
+def test_a_source_that_is_not_there_is_named(lake: Lake) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        sources_of([f"{lake.root}/*.warc.gz"])
+
+
+def test_the_summary_has_the_fields_of_every_step_and_no_detail_hides_them(lake: Lake) -> None:
+    work = task(lake)
+    writer = lake.begin(work.identity, work.name)
+    made = writer.commit(Counts(3, 2, {"near": 1}, {"bytes": 9}), details={"name": "x", "val_loss": 1.5, "curve": [[1, 2]]})
+    printed = summary(work, made, hit=True)
+    expected = {"kind": "dedup", "name": "default", "digest": made.digest[:12], "path": work.artifact.uri, "hit": True, "rows_in": 3}
+    assert printed == {**expected, "rows_out": 2, "rejected": {"near": 1}, "seconds": 0.0, "bytes": 9, "val_loss": 1.5}
+    assert json.loads(json.dumps(printed)) == printed
