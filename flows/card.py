@@ -19,24 +19,11 @@ from flows.gate import gate
 from infra import storage, tracking
 from infra.lake import KINDS, Artifact
 from infra.manifest import SHORT, Counts, Manifest
-from infra.parameters import option, parameters
-from infra.step import Step, Task
+from infra.step import Task
 
 FUNNEL = ("documents", "clean", "dedup", "tokens")
 EXCERPT_CHARACTERS = 160
 SAMPLE_CHARACTERS = 1200
-
-
-@parameters
-class ReportParameters:
-    """The report card and the gate."""
-
-    title: str = option("", "heading of the card; empty: the artifacts' name")
-    registered_model: str = option("gristmill", "name in MLflow's model registry", min_length=1)
-    rejected_samples: int = option(3, "rejected rows shown of each reason", unit="rows", ge=0)
-
-
-REPORT = Step(name="report", kind="report", version=1, parameters=ReportParameters, inputs=("scores", "models"), module="flows.card")
 
 
 @dataclass(frozen=True)

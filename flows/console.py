@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from flows.plan import Line
 from flows.runner import Follow, Outcome
-from infra import storage, tracking
+from infra import storage
 from infra.lake import Artifact
 from infra.manifest import Manifest
 
@@ -138,6 +139,8 @@ def manifest(value: Manifest, as_json: bool) -> None:
 
 def closing(outcomes: list[Outcome]) -> None:
     """After a whole run: what was made or skipped, the numbers, a sample, and how to look at it."""
+    from infra import tracking  # MLflow takes seconds to import
+
     for each in outcomes:
         outcome(each, False)
     by_step = {o.task.step.name: o for o in outcomes}
@@ -147,5 +150,6 @@ def closing(outcomes: list[Outcome]) -> None:
     out.print(f"\n[bold]sample[/]  {escape(first['prompt'])}[italic]{escape(first['text'][:400])}[/]")
     out.print(f"\n[bold]val bits per byte[/]  {scores.manifest.details['val_bits_per_byte']:.4f}")
     out.print(f"[bold]report card[/]        {escape(report.task.artifact.file('report.html'))}")
-    out.print("[bold]Prefect page[/]       prefect server start --host 127.0.0.1   then open http://127.0.0.1:4200/runs")
-    out.print(f"[bold]MLflow page[/]        {escape(tracking.ui_command(report.task.lake.root))}")
+    here = os.path.relpath(os.path.dirname(sys.executable))
+    out.print(f"[bold]Prefect page[/]       {here}/prefect server start --host 127.0.0.1   then open http://127.0.0.1:4200/runs")
+    out.print(f"[bold]MLflow page[/]        {escape(tracking.ui_command(report.task.lake.root, f'{here}/mlflow'))}")

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jobs.extract import ExtractParameters
-from jobs.filter import FilterParameters
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from flows.card import ReportParameters
+from flows.report_step import ReportParameters
 from infra import storage
 from infra.errors import UsageError, nearest
 from infra.parameters import build, explain, field_types, plain
 from jobs.dedup import DedupParameters
+from jobs.extract import ExtractParameters
+from jobs.filter import FilterParameters
 from jobs.tokenize import TokenizeParameters
 from jobs.tokenizer import TokenizerParameters
 from model.config import EvaluateParameters, ExportParameters, TrainParameters

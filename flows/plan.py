@@ -25,10 +25,12 @@ RATES: dict[str, tuple[float, float]] = {
     "tokenize": (1.0, 0.004),
     "train": (1.0, 0.2),
     "evaluate": (1.0, 0.05),
-    "export": (1.0, 0.01),
+    "export": (1.0, 5.0),
     "report": (1.0, 5.0),
 }
 """Step -> (rows out a row in, seconds a row), before the lake has measurements of its own."""
+ONCE = ("export", "report")
+"""Steps whose time does not grow with the documents."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def plan(tasks: list[Task]) -> list[Line]:
         if task.crawl:
             documents = sum(source.size_bytes for source in task.crawl) / PAGE_BYTES
         kept, pace = _rates(task, last)
-        rows = task.parameters.steps if task.step.name == "train" else documents
+        rows = task.parameters.steps if task.step.name == "train" else 1 if task.step.name in ONCE else documents
         if manifest:
             seconds = 0.0
             documents = manifest.counts.rows_out if task.step.kind in ("documents", "clean", "dedup", "tokens") else documents
@@ -80,8 +82,10 @@ def _tokens(manifest: Manifest) -> int | None:
 
 def _rates(task: Task, last: Manifest | None) -> tuple[float, float]:
     kept, pace = RATES[task.step.name]
+    if last and last.step in ONCE:
+        return 1.0, last.seconds
     if last and last.counts.rows_in:
-        rows = last.details.get("steps") or last.counts.rows_in
+        rows = last.details.get("steps") or last.details.get("documents") or last.counts.rows_in
         return last.counts.rows_out / last.counts.rows_in, last.seconds / max(1, rows)
     return kept, pace
 

@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Any
 
 from flows.steps import SPARK, TRAIN, command
-from infra import tracking
 from infra.errors import GristmillError, TransientError
 from infra.manifest import Manifest
 from infra.process import Child, failure_of, run
@@ -88,6 +87,8 @@ class Runner:
     def _child(self, task: Task) -> None:
         environment = {**self.environment, **code_path()}
         if task.step is TRAIN:
+            from infra import tracking  # MLflow takes seconds to import
+
             environment["MLFLOW_RUN_ID"] = tracking.run_id_for(self.root, task.identity.digest, task.name)
         with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
             request = Path(folder, "task.json")

@@ -2,7 +2,7 @@
 
 import sys
 
-from flows.card import REPORT
+from flows.report_step import REPORT
 from infra.step import Step, Task
 from jobs import sample
 from jobs.steps import STEPS as SPARK_STEPS

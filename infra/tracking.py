@@ -14,12 +14,18 @@ import queue
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-DEFAULTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_DISABLE_TELEMETRY": "true"}
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 for _name, _value in DEFAULTS.items():
     os.environ.setdefault(_name, _value)
 
@@ -36,6 +42,7 @@ from infra.lake import Artifact  # noqa: E402
 from infra.settings import settings  # noqa: E402
 
 EXPERIMENT = "gristmill"
+SQLITE = "sqlite:///"
 DIGEST_TAG = "gristmill.digest"
 CHAMPION = "champion"
 SCORE = "val_bits_per_byte"
@@ -47,12 +54,14 @@ PARAMS_A_BATCH = 100
 def uri_for(lake_root: str) -> str:
     """The tracking URI for a lake."""
     chosen = settings().mlflow_tracking_uri
-    return chosen or f"sqlite:///{_local_folder(lake_root)}/mlflow.db"
+    return chosen or f"{SQLITE}{_local_folder(lake_root)}/mlflow.db"
 
 
 def public(uri: str) -> str:
     """The URI without user, password and query, for messages."""
     parts = urlsplit(uri)
+    if not parts.netloc:
+        return uri
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -131,11 +140,10 @@ class RunLog:
         """Record where the checkpoint of a step is, with its scores; the files stay where they are."""
 
         def work(client: MlflowClient) -> None:
-            experiment = _experiment(client, self._root)
-            model = mlflow.create_external_model(f"step-{step:08d}", self.run_id, {"uri": uri}, experiment_id=experiment)
-            client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
+            model_id = _pointer(client, self._root, f"step-{step:08d}", self.run_id, {"uri": uri})
+            client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step)])
             for key, value in values.items():
-                client.log_metric(self.run_id, key, value, step=step, model_id=model.model_id)
+                client.log_metric(self.run_id, key, value, step=step, model_id=model_id)
 
         self._tasks.put(work)
 
@@ -186,10 +194,9 @@ def register_model(lake_root: str, name: str, uri: str, digest: str, run_id: str
         for version in client.search_model_versions(f"name = '{name}'"):
             if version.tags.get(DIGEST_TAG) == digest:
                 return str(version.version)
-        experiment = _experiment(client, lake_root)
         tags = {"uri": uri, DIGEST_TAG: digest, **{SCORE_TAG + key: repr(float(value)) for key, value in scores.items()}}
-        model = mlflow.create_external_model(f"{name}-{digest[:12]}", run_id or None, tags, experiment_id=experiment)
-        made = client.create_model_version(name, f"models:/{model.model_id}", run_id or None, tags=tags, model_id=model.model_id)
+        model_id = _pointer(client, lake_root, f"{name}-{digest[:12]}", run_id, tags)
+        made = client.create_model_version(name, f"models:/{model_id}", run_id or None, tags=tags, model_id=model_id)
         return str(made.version)
 
 
@@ -237,9 +244,27 @@ def _local_folder(lake_root: str) -> str:
 
 @cache
 def _client(uri: str) -> MlflowClient:
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+    path = uri.removeprefix(SQLITE)
+    if uri.startswith(SQLITE) and not os.path.exists(path):
+        _make_database(path)
     return MlflowClient(uri, uri)
+
+
+def _pointer(client: MlflowClient, lake_root: str, name: str, run_id: str, tags: dict[str, str]) -> str:
+    """Id of a new external model; this one call of MLflow's has no client of its own and follows the process's URI."""
+    mlflow.set_tracking_uri(uri_for(lake_root))
+    mlflow.set_registry_uri(uri_for(lake_root))
+    made = mlflow.create_external_model(name, run_id or None, tags, experiment_id=_experiment(client, lake_root))
+    return str(made.model_id)
+
+
+def _make_database(path: str) -> None:
+    """MLflow makes its tables one by one; a kill between two of them must not leave a file that never opens again."""
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    MlflowClient(SQLITE + temporary).search_experiments(max_results=1)
+    with contextlib.suppress(FileExistsError):
+        os.link(temporary, path)
+    os.unlink(temporary)
 
 
 def _experiment(client: MlflowClient, lake_root: str) -> str:
@@ -287,12 +312,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def ui_command(lake_root: str) -> str:
+def ui_command(lake_root: str, program: str = "mlflow") -> str:
     """How to open the MLflow page on this lake's runs."""
     uri = uri_for(lake_root)
     if uri.startswith(("http://", "https://")):
-        return f"open {public(uri)}"
-    return f"mlflow ui --host 127.0.0.1 --backend-store-uri {public(uri)}   then open http://127.0.0.1:5000"
+        return f"mlflow server is at {public(uri)}"
+    return f"{program} ui --host 127.0.0.1 --backend-store-uri {public(uri)}   then open http://127.0.0.1:5000"
 
 
 def run_page(lake_root: str, run_id: str) -> str:

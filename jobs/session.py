@@ -165,13 +165,17 @@ class Session:
 
         `rows` is read several times: give a checkpoint. Counts are those of the files that were written.
         """
-        tally = {row["reject_reason"]: row["count"] for row in rows.groupBy("reject_reason").count().collect()}
+        text_bytes = F.sum(F.octet_length("text")) if "text" in rows.columns else F.lit(None)
+        found = rows.groupBy("reject_reason").agg(F.count("*").alias("rows"), text_bytes.alias("bytes")).collect()
+        tally = {row["reject_reason"]: row["rows"] for row in found}
         kept = tally.pop(None, 0)
+        kept_bytes = sum(row["bytes"] or 0 for row in found if row["reject_reason"] is None)
+        texts = {"bytes_text": kept_bytes} if "text" in rows.columns else {}
         self.write(writer, rows.where(F.col("reject_reason").isNull()), "", _files_for(kept), keys)
         self.write(writer, rows.where(F.col("reject_reason").isNotNull()), "rejected", _files_for(sum(tally.values())), keys)
         written = _written_rows(writer.artifact.uri)
         rejected = {row["reject_reason"]: row["count"] for row in self._reasons(writer)}
-        counts = Counts(rows_in=rows_in, rows_out=written, rejected=dict(sorted(rejected.items())), extra=extra or {})
+        counts = Counts(rows_in=rows_in, rows_out=written, rejected=dict(sorted(rejected.items())), extra=texts | (extra or {}))
         return writer.commit(counts, details=details, spark_application_id=self.spark.sparkContext.applicationId)
 
     def _reasons(self, writer: Writer) -> list[Any]:

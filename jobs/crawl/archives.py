@@ -17,6 +17,7 @@ TEXT_TYPES = ("text/plain", "text/markdown", "text/x-markdown")
 HEADER_ALLOWANCE_BYTES = 1 << 20
 ENCODING_ALLOWANCE = 2
 PROBE_BYTES = 4096
+CONTROLS = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})
 BINARY_STARTS = (
     *(b"%PDF", b"PK\x03\x04", b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b"),
     *(b"RIFF", b"OggS", b"ID3", b"\x7fELF", b"wOFF", b"wOF2"),
@@ -116,13 +117,13 @@ def _page(base: Record, body: bytes, max_page_bytes: int) -> Record:
 
 
 def is_binary(body: bytes, charset: str = "") -> bool:
-    """Whether the first kilobytes cannot be text in any encoding of the web; a stray zero byte is forgiven."""
+    """Whether the first kilobytes cannot be text in any encoding of the web; a stray control byte is forgiven."""
     if body.startswith(BINARY_STARTS):
         return True
     if body.startswith(UNICODE_MARKS) or charset.lower().startswith(("utf-16", "utf-32", "ucs-2", "iso-10646")):
         return False
     head = body[:PROBE_BYTES]
-    return head.count(0) * 100 > len(head) and not wide_charset(head)
+    return (len(head) - len(head.translate(None, CONTROLS))) * 100 > len(head) and not wide_charset(head)
 
 
 def warc_date(text: str) -> datetime | None:

@@ -13,10 +13,7 @@ from jobs.crawl.stream import WINDOW_BYTES, Stream
 
 HEADER_BYTES = 1 << 20
 WARC_MARK = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,64}\r{0,4}\n[A-Za-z][A-Za-z0-9-]{0,64}[ \t]*:")
-WARC_LINE = re.compile(
-    rb"([A-Za-z][A-Za-z0-9+.-]{0,32}:[^\r\n]{0,65536}?) (\S{1,64}) (\d{8,20}) ([^\r\n]{0,1024}?) ?"
-    rb"([^\s]{1,32})[ \t]{0,64}\r{0,4}\n"
-)
+WARC_LINE = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,64}\r{0,4}\n")
 ARC_LINE = re.compile(
     rb"([A-Za-z][A-Za-z0-9+.-]{0,32}:[^\r\n]{0,65536}?) (\S{1,64}) (\d{8,20}) ([^\r\n]{0,1024}?) ?"
     rb"([^\s]{1,32})[ \t]{0,64}\r{0,4}\n"

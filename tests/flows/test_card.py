@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.card import REPORT, Made, ReportParameters, funnel_of, rejected_samples, write_report
+from flows.card import Made, funnel_of, rejected_samples, write_report
 from flows.card_figures import duration, line_plot, scaled, share, ticks
 from flows.gate import gate
+from flows.report_step import REPORT, ReportParameters
 from infra import storage, tracking
 from infra.errors import GristmillError
 from infra.lake import Artifact, Lake

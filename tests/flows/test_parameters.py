@@ -39,7 +39,7 @@ def test_training_parameters_are_the_preset_with_the_given_fields_changed() -> N
     ],
 )
 def test_a_wrong_key_or_value_is_one_line_that_names_it(settings: list[str], said: str) -> None:
-    with pytest.raises(UsageError, match=".") as caught:
+    with pytest.raises(UsageError, match=r".") as caught:
         from_sources(None, settings, {})
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -49,7 +49,7 @@ def test_a_wrong_key_or_value_is_one_line_that_names_it(settings: list[str], sai
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(text)
-    with pytest.raises(UsageError, match="run.yaml"):
+    with pytest.raises(UsageError, match=r"run\.yaml"):
         from_sources(file, [], {})
 
 

@@ -203,7 +203,7 @@ def test_digits_that_fit_several_artifacts_are_refused(root: str) -> None:
     lake = Lake.at(root)
     for digest in ("abcd" + "0" * 8, "abcd" + "1" * 8):
         storage.write_bytes(storage.join(root, "dedup", "default", digest, MANIFEST_NAME), b"{}")
-    with pytest.raises(UsageError, match="abcd: several artifacts match .*abcd00000000.*give more digits"):
+    with pytest.raises(UsageError, match=r"abcd: several artifacts match .*abcd00000000.*give more digits"):
         lake.find("abcd")
 
 

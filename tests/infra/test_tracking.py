@@ -45,6 +45,15 @@ def test_a_training_has_one_run_however_often_it_starts(root: str) -> None:
     assert Path(root, "mlflow.db").is_file()
 
 
+def test_a_database_whose_making_was_killed_is_not_used(tmp_path: Path) -> None:
+    torn = tmp_path / "lake" / "mlflow.db.0123.tmp"
+    torn.parent.mkdir()
+    torn.write_bytes(b"half a database")
+    root = str(torn.parent)
+    assert tracking.run_id_for(root, DIGEST, "demo")
+    assert sorted(p.name for p in torn.parent.iterdir()) == ["mlflow.db", torn.name]
+
+
 def test_everything_logged_arrives_before_close_returns(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = tracking.run_id_for(root, "c" * 64, "demo")
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
@@ -110,6 +119,7 @@ def test_a_server_that_does_not_answer_costs_one_warning_without_its_credentials
     said = capsys.readouterr().err
     assert said.count("warning: MLflow at http://127.0.0.1:9/mlflow failed") == 1
     assert SECRET not in said
+    assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"
     with pytest.raises(GristmillError, match=r"127\.0\.0\.1:9") as caught:
         tracking.champion(root, "x")
     assert SECRET not in str(caught.value)
