@@ -132,7 +132,7 @@ def verified(pairs: DataFrame, unique: DataFrame, threshold: float) -> DataFrame
 
 
 def near_labels(session: Session, unique: DataFrame, edges: DataFrame) -> tuple[DataFrame, dict[str, int]]:
-    """For each content with a near-duplicate: cluster, size, near_jaccard, near (whether it is removed); and how many pairs and clusters."""
+    """For each content with a near-duplicate: cluster, size, near_jaccard, near (whether it is removed); and counts."""
     ends = edges.select(F.col("left").alias("content")).union(edges.select(F.col("right").alias("content"))).distinct()
     nodes = unique.join(ends, "content", "left_semi").orderBy(*quality()).select("content", "doc_id", "copies").toArrow().combine_chunks()
     found = edges.toArrow()

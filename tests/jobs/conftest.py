@@ -24,6 +24,7 @@ DOCUMENTS = pa.schema(
         ("source", pa.string()),
         ("warc_file", pa.string()),
         ("warc_offset", pa.int64()),
+        ("lang", pa.string()),
         ("text", pa.string()),
         ("n_chars", pa.int64()),
         ("reject_reason", pa.string()),

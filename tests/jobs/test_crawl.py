@@ -46,7 +46,11 @@ def warc_record(number: int, kind: str = "response", block: bytes | None = None,
 def arc_record(number: int, length: int | None = None) -> bytes:
     """One ARC 1.0 record."""
     block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + PAGE.format(number).encode()
-    return f"http://example.org/{number} 192.0.2.1 20240501100000 text/html {len(block) if length is None else length}\n".encode() + block + b"\n"
+    return (
+        f"http://example.org/{number} 192.0.2.1 20240501100000 text/html {len(block) if length is None else length}\n".encode()
+        + block
+        + b"\n"
+    )
 
 
 def lz4(data: bytes) -> bytes:
@@ -88,7 +92,11 @@ def test_plain_and_compressed_warcs_hold_the_same_pages(tmp_path: Path) -> None:
     assert outcome(plain) == ["0", "1", "2", "3", "4"]
     assert plain[3].payload.decode() == PAGE.format(3)
     assert plain[3].offset == sum(map(len, parts[:3]))
-    assert (plain[0].mime, plain[0].charset, plain[0].date and plain[0].date.isoformat()) == ("text/html", "utf-8", "2024-05-01T10:00:00+00:00")
+    assert (plain[0].mime, plain[0].charset, plain[0].date and plain[0].date.isoformat()) == (
+        "text/html",
+        "utf-8",
+        "2024-05-01T10:00:00+00:00",
+    )
     for name, compress in COMPRESSIONS.items():
         members = [compress(part) for part in parts]
         found = read(tmp_path, b"".join(members), f"x.warc.{name}")
@@ -117,7 +125,9 @@ def test_a_cut_file_yields_every_record_before_the_cut(tmp_path: Path, compressi
 
 
 def test_a_file_that_is_one_gzip_member_yields_what_is_before_the_damage(tmp_path: Path) -> None:
-    data = gzip.compress(b"".join(warc_record(n, block=b"HTTP/1.1 200 OK\r\n\r\n<html>" + bytes(str(n) * 9999, "ascii")) for n in range(50)))
+    data = gzip.compress(
+        b"".join(warc_record(n, block=b"HTTP/1.1 200 OK\r\n\r\n<html>" + bytes(str(n) * 9999, "ascii")) for n in range(50))
+    )
     found = outcome(read(tmp_path, data[: len(data) // 2]))
     assert found[:10] == [str(n) for n in range(10)] and found[-1] == "damaged"
 

@@ -1,0 +1,14 @@
+"""A small crawl for the end-to-end tests."""
+
+import pytest
+
+from flows.cli import sample_task
+from flows.runner import Runner
+
+
+@pytest.fixture(scope="session")
+def crawl(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A small crawl of local documentation."""
+    task = sample_task(str(tmp_path_factory.mktemp("crawl")), "small", 120)
+    with Runner(task.lake.root) as runner:
+        return runner.run(task).task.artifact.data_uris()

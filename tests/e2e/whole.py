@@ -1,0 +1,69 @@
+"""How the end-to-end tests run the whole chain: in a process of its own, on a small crawl of local documentation."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from flows.chain import chain
+from flows.parameters import PipelineParameters, parse
+from infra.manifest import Manifest
+
+RUN = """
+import json, sys
+from flows.chain import chain
+from flows.parameters import parse
+from flows.runner import Runner
+tasks = chain(parse(json.loads(sys.argv[1])))
+with Runner(tasks[0].lake.root) as runner:
+    print(json.dumps([runner.run(task).hit for task in tasks]))
+"""
+DEADLINE_SECONDS = 300
+
+
+def parameters(root: str, crawl: list[str]) -> dict[str, Any]:
+    """A run small enough to be killed nine times."""
+    train = {
+        "steps": 12,
+        "global_batch_sequences": 4,
+        "micro_batch_sequences": 2,
+        "validate_every_steps": 6,
+        "checkpoint_every_steps": 4,
+        "model": {"layers": 2, "heads": 2, "width": 32, "ffn_width": 64, "context_tokens": 64},
+    }
+    return {
+        "input": crawl,
+        "root": root,
+        "tokenizer": {"vocab_size": 512},
+        "tokenize": {"val_fraction": 0.2},
+        "filter": {"rules": {}},
+        "train": train,
+    }
+
+
+def start(values: dict[str, Any], logs: Path) -> subprocess.Popen[bytes]:
+    """The run in a process of its own."""
+    environment = {
+        **os.environ,
+        "GRISTMILL_LOGS": str(logs),
+        "SPARK_MASTER": "local[2]",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    return subprocess.Popen([sys.executable, "-c", RUN, json.dumps(values)], stdout=subprocess.PIPE, env=environment)
+
+
+def finish(values: dict[str, Any], logs: Path) -> list[bool]:
+    """Run to the end; which steps were hits."""
+    process = start(values, logs)
+    output, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == 0
+    hits: list[bool] = json.loads(output.splitlines()[-1])
+    return hits
+
+
+def manifests(values: dict[str, Any]) -> dict[str, Manifest]:
+    """Step -> manifest of a finished run."""
+    found: PipelineParameters = parse(values)
+    return {task.step.name: task.artifact.require() for task in chain(found)}
