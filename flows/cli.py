@@ -40,11 +40,17 @@ DEMO_SOURCE = "pydoc"
 
 
 def parameters_of(
-    root: str | None, name: str | None, preset: str | None, config: Path | None, settings: list[str] | None, more: dict[str, Any]
+    root: str | None,
+    name: str | None,
+    preset: str | None,
+    config: Path | None,
+    settings: list[str] | None,
+    more: dict[str, Any],
+    base: dict[str, Any] | None = None,
 ) -> PipelineParameters:
     """Everything the user said, in the order of precedence."""
     given = {key: value for key, value in (("root", root), ("name", name), ("preset", preset)) if value is not None}
-    return from_sources(config, settings or [], {**given, **more})
+    return from_sources(config, settings or [], {**given, **more}, base)
 
 
 def add_step(step: str) -> None:
@@ -141,7 +147,15 @@ def demo(
     task = sample_task(root or LAKE, DEMO_SOURCE, pages)
     execute([task], False) if not json else execute_quietly(task)
     more: dict[str, Any] = {"input": task.artifact.data_uris()}
-    run_pipeline(parameters_of(root, "demo", None, config, set, more), json)
+    run_pipeline(parameters_of(root, "demo", None, config, set, more, demo_defaults()), json)
+
+
+def demo_defaults() -> dict[str, Any]:
+    """The rules for a crawl of programming documentation: without those of C4 and FineWeb that no page with code passes."""
+    from jobs.filter import default_rules
+
+    prose_only = ("c4_curly_bracket", "c4_sentences", "fineweb_char_dup")
+    return {"filter": {"rules": {name: rule for name, rule in default_rules().items() if name not in prose_only}}}
 
 
 def execute_quietly(task: Task) -> None:

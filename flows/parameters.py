@@ -101,8 +101,10 @@ def parse(values: dict[str, Any]) -> PipelineParameters:
     return parameters
 
 
-def from_sources(config: Path | None, settings: list[str], options: dict[str, Any]) -> PipelineParameters:
-    """YAML file, then `a.b=c` settings, then options of the command line."""
+def from_sources(
+    config: Path | None, settings: list[str], options: dict[str, Any], base: dict[str, Any] | None = None
+) -> PipelineParameters:
+    """`base`, then the YAML file, then `a.b=c` settings, then options of the command line."""
     values: dict[str, Any] = {}
     if config is not None:
         try:
@@ -124,4 +126,4 @@ def from_sources(config: Path | None, settings: list[str], options: dict[str, An
         for part in reversed(parts):
             value = {part: value}
         values = merged(values, value)
-    return parse(merged(values, options))
+    return parse(merged(merged(base or {}, values), options))

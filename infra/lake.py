@@ -33,6 +33,8 @@ from infra.process import usage
 
 KINDS = ("crawl", "documents", "clean", "dedup", "tokenizer", "tokens", "checkpoints", "scores", "models", "report")
 WORK = "_work"
+PARQUET_TAIL_BYTES = 8
+"""A Parquet file ends with the length of its footer and the magic number (Parquet format, file layout)."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -273,11 +275,14 @@ def _is_result(path: str) -> bool:
 
 
 def _entry(info: storage.FileInfo) -> FileEntry:
-    rows = 0
-    if info.path.endswith(".parquet"):
-        with storage.open_read(info.uri) as stream:
-            rows = pq.ParquetFile(stream).metadata.num_rows
-    return FileEntry(info.path, info.size_bytes, storage.content_hash(info.uri), rows)
+    if not info.path.endswith(".parquet"):
+        return FileEntry(info.path, info.size_bytes, storage.content_hash(info.uri))
+    with storage.open_read(info.uri) as stream:
+        rows = pq.ParquetFile(stream).metadata.num_rows
+    tail = storage.read_range(info.uri, info.size_bytes - PARQUET_TAIL_BYTES, info.size_bytes)
+    footer_bytes = int.from_bytes(tail[:4], "little") + PARQUET_TAIL_BYTES
+    data, whole = storage.content_hashes(info.uri, info.size_bytes - footer_bytes)
+    return FileEntry(info.path, info.size_bytes, whole, rows, data)
 
 
 def _schema_of(artifact: Artifact, files: list[FileEntry]) -> list[dict[str, str]]:

@@ -95,12 +95,17 @@ class Identity:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of an artifact; `path` is relative to its folder, `rows` is 0 for files that are not Parquet."""
+    """One file of an artifact; `path` is relative to its folder, `rows` is 0 for files that are not Parquet.
+
+    `data` is the hash of a Parquet file without its footer: equal rows written in the same way are equal there, while Java writes
+    a footer's lists of encodings in an order that changes from one JVM to the next. Empty for other files.
+    """
 
     path: str
     size_bytes: int
     sha256: str
     rows: int = 0
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,8 +184,8 @@ class Manifest:
 
 
 def content_of(files: list[FileEntry]) -> str:
-    """Hash over (folder, content hash) of all files: independent of part names, so a rerun can be compared."""
-    return digest_of(sorted([entry.path.rpartition("/")[0], entry.sha256] for entry in files))
+    """Hash over (folder, content hash) of all files: independent of part names and footers, so a rerun can be compared."""
+    return digest_of(sorted([entry.path.rpartition("/")[0], entry.data or entry.sha256] for entry in files))
 
 
 @cache

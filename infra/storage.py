@@ -357,8 +357,16 @@ def delete(uri: str) -> None:
 
 def content_hash(uri: str) -> str:
     """SHA-256 of the file's bytes, hexadecimal."""
-    digest = hashlib.sha256()
+    return content_hashes(uri, 0)[1]
+
+
+def content_hashes(uri: str, end: int) -> tuple[str, str]:
+    """SHA-256, hexadecimal, of the file's first `end` bytes and of all of them, in one reading."""
+    head, whole = hashlib.sha256(), hashlib.sha256()
+    place = 0
     with open_read(uri) as stream:
         while block := stream.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+            head.update(block[: max(0, end - place)])
+            whole.update(block)
+            place += len(block)
+    return head.hexdigest(), whole.hexdigest()

@@ -172,7 +172,10 @@ def render(request: Path) -> None:
     for number, name in enumerate(json.loads(request.read_text())):
         signal.alarm(20)
         try:
-            described, _ = pydoc.resolve(name)
+            found = pydoc.resolve(name)
+            if found is None:
+                raise ImportError(name)
+            described = found[0]
             page = html.page(pydoc.describe(described), html.document(described, name))
             signal.alarm(0)
         except (Exception, SystemExit):

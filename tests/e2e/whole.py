@@ -9,17 +9,9 @@ from typing import Any
 
 from flows.chain import chain
 from flows.parameters import PipelineParameters, parse
+from flows.runner import Runner
 from infra.manifest import Manifest
 
-RUN = """
-import json, sys
-from flows.chain import chain
-from flows.parameters import parse
-from flows.runner import Runner
-tasks = chain(parse(json.loads(sys.argv[1])))
-with Runner(tasks[0].lake.root) as runner:
-    print(json.dumps([runner.run(task).hit for task in tasks]))
-"""
 DEADLINE_SECONDS = 300
 
 
@@ -51,7 +43,7 @@ def start(values: dict[str, Any], logs: Path) -> subprocess.Popen[bytes]:
         "SPARK_MASTER": "local[2]",
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    return subprocess.Popen([sys.executable, "-c", RUN, json.dumps(values)], stdout=subprocess.PIPE, env=environment)
+    return subprocess.Popen([sys.executable, __file__, json.dumps(values)], stdout=subprocess.PIPE, env=environment)
 
 
 def finish(values: dict[str, Any], logs: Path) -> list[bool]:
@@ -67,3 +59,14 @@ def manifests(values: dict[str, Any]) -> dict[str, Manifest]:
     """Step -> manifest of a finished run."""
     found: PipelineParameters = parse(values)
     return {task.step.name: task.artifact.require() for task in chain(found)}
+
+
+def main() -> None:
+    """In the process of its own: run every step, print which were hits."""
+    tasks = chain(parse(json.loads(sys.argv[1])))
+    with Runner(tasks[0].lake.root) as runner:
+        sys.stdout.write(json.dumps([runner.run(task).hit for task in tasks]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
