@@ -24,6 +24,8 @@ def chain(parameters: PipelineParameters, goal: str = "report", start: Artifact 
     Raises UsageError when the way does not exist.
     """
     lake = Lake.at(parameters.root)
+    if start is None and not parameters.input:
+        raise UsageError(f"{goal}: give --input: crawl files, a directory, a quoted glob, s3:// or https://")
     crawl: list[Source] = [] if start else sources_of(parameters.input)
     have = lineage_roles(lake, start) if start else {}
     tasks: list[Task] = []

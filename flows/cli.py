@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a step failed, 2 the user's input is wrong (nothing was wr
 With `--json` a step prints exactly one JSON object on standard output.
 """
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +21,9 @@ from flows.runner import Outcome, Runner
 from flows.steps import STEPS
 from infra.errors import GristmillError, UsageError, nearest
 from infra.lake import Artifact, Lake
+from infra.parameters import build
 from infra.step import Task, summary
+from jobs.sample import SampleParameters, environment
 
 app = typer.Typer(help="Raw web crawl to evaluated, registered language model.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -35,6 +38,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="One parameter: sec
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output")]
 Reference = Annotated[str, typer.Argument(help="Folder, kind/name/digest, kind/name, or the first digits of a digest")]
 
+INTERRUPTED = 130
 LAKE = "./lake"
 DEMO_SOURCE = "pydoc"
 
@@ -102,22 +106,14 @@ def execute(tasks: list[Task], as_json: bool) -> None:
         console.one_object(summary(outcome.task, outcome.manifest, outcome.hit))
 
 
-@app.command()
-def sample(
-    root: Root = None,
-    name: Name = None,
-    pages: Annotated[int, typer.Option(help="Pages at most [pages]", min=1)] = 3000,
-    json: Json = False,
-) -> None:
+def sample(own: dict[str, Any], root: Root = None, name: Name = None, json: Json = False) -> None:
     """A crawl to try things on: the documentation of Python and its installed packages as WARC files. Writes `crawl`."""
-    execute([sample_task(root or LAKE, name or DEMO_SOURCE, pages)], json)
+    execute([sample_task(root or LAKE, name or DEMO_SOURCE, own)], json)
 
 
-def sample_task(root: str, name: str, pages: int) -> Task:
+def sample_task(root: str, name: str, own: dict[str, Any]) -> Task:
     """The task that makes the demo's crawl."""
-    from jobs.sample import SampleParameters, environment
-
-    return Task(STEPS["sample"], Lake.at(root or LAKE), name, SampleParameters(pages=pages, environment=environment()))
+    return Task(STEPS["sample"], Lake.at(root), name, build(SampleParameters, {"environment": environment(), **own}, "sample"))
 
 
 @app.command()
@@ -138,13 +134,13 @@ def run(
 @app.command()
 def demo(
     root: Root = None,
-    pages: Annotated[int, typer.Option(help="Pages of the sample crawl at most [pages]", min=1)] = 3000,
+    pages: Annotated[int, typer.Option(help="Pages of the sample crawl at most (pages)", min=1)] = 3000,
     config: Config = None,
     set: Set = None,
     json: Json = False,
 ) -> None:
     """Everything on this machine: a real crawl of local documentation, the whole pipeline, the report."""
-    task = sample_task(root or LAKE, DEMO_SOURCE, pages)
+    task = sample_task(root or LAKE, DEMO_SOURCE, {"pages": pages})
     execute([task], False) if not json else execute_quietly(task)
     more: dict[str, Any] = {"input": task.artifact.data_uris()}
     run_pipeline(parameters_of(root, "demo", None, config, set, more, demo_defaults()), json)
@@ -166,15 +162,14 @@ def execute_quietly(task: Task) -> None:
 
 def run_pipeline(parameters: PipelineParameters, as_json: bool) -> None:
     """Run the flow; then say where everything is."""
-    if not parameters.input:
-        raise UsageError("run: give --input: crawl files, a directory, a quoted glob, s3:// or https://")
     tasks = chain(parameters)
     before = {task.step.name: line for task, line in zip(tasks, plan_of(tasks))}
     if not as_json:
         console.plan_table(list(before.values()))
-    from flows.serverless import run_flow
+    if not all(line.hit for line in before.values()):
+        from flows.serverless import run_flow  # Prefect takes seconds to import, and its server seconds to start
 
-    run_flow(parameters)
+        run_flow(parameters)
     outcomes = [Outcome(task, task.artifact.require(), before[task.step.name].hit) for task in tasks]
     if as_json:
         last = outcomes[-1]
@@ -197,8 +192,6 @@ def plan(
     """What `run` would do: hit or rebuild and why, expected documents, tokens and time. Runs nothing."""
     more: dict[str, Any] = {"input": input} if input else {}
     parameters = parameters_of(root, name, preset, config, set, more)
-    if not parameters.input:
-        raise UsageError("plan: give --input: crawl files, a directory, a quoted glob, s3:// or https://")
     lines = plan_of(chain(parameters))
     if json:
         console.one_object({"steps": [vars(line) for line in lines]})
@@ -211,7 +204,7 @@ def generate(
     prompt: Annotated[str, typer.Option(help="Text to continue")] = "",
     input: Annotated[str | None, typer.Option("--input", help="A checkpoints artifact; the newest otherwise")] = None,
     root: Root = None,
-    max_tokens: Annotated[int, typer.Option(help="Length at most [tokens]", min=1)] = 128,
+    max_tokens: Annotated[int, typer.Option(help="Length at most (tokens)", min=1)] = 128,
     temperature: Annotated[float, typer.Option(help="0: always the likeliest token", min=0.0)] = 0.8,
     top_k: Annotated[int, typer.Option(help="Sample among the likeliest k; 0: all", min=0)] = 50,
     seed: Annotated[int, typer.Option(help="Seed of the sampling")] = 0,
@@ -273,22 +266,26 @@ def lineage(reference: Reference, root: Root = None, json: Json = False) -> None
         console.crawl_files(crawl)
 
 
+app.command("sample")(with_options(sample, SampleParameters))
 for _step in DESCRIPTIONS:
     add_step(_step)
 
 
 def main() -> None:
-    """Entry point: every failure is one line and an exit code."""
+    """Entry point: every failure is one line and an exit code. SIGTERM is treated as Ctrl-C: a training saves a checkpoint."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
-        code = fail("interrupted", 130)
+        code = INTERRUPTED
     except TyperException as error:
         code = fail(" ".join(error.format_message().split()), 2)
     except UsageError as error:
         code = fail(str(error), 2)
     except GristmillError as error:
         code = fail(str(error), 1)
+    if code == INTERRUPTED:
+        typer.echo("interrupted; run it again to go on from what is there", err=True)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -18,7 +18,8 @@ from infra import storage
 from infra.lake import Artifact
 from infra.manifest import Manifest
 
-out = Console(soft_wrap=True, highlight=False)
+PIPE_WIDTH = 160
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def one_object(value: dict[str, Any]) -> None:
@@ -111,7 +112,7 @@ def artifact_table(found: list[tuple[Artifact, Manifest]]) -> None:
     """A line an artifact."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("kind", "name", "digest", "rows", "MB", "made", "seconds", "from"):
-        table.add_column(heading, justify="right" if heading in ("rows", "MB", "seconds") else "left")
+        table.add_column(heading, justify="right" if heading in ("rows", "MB", "seconds") else "left", no_wrap=heading != "from")
     for artifact, m in found:
         size = sum(f.size_bytes for f in m.files) / 1e6
         inputs = " ".join(f"{role}:{digest[:12]}" for role, digest in m.inputs.items())

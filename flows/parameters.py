@@ -5,11 +5,12 @@ UsageError of one line that names it and the nearest right one.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from flows import form
 from flows.report_step import ReportParameters
 from infra import storage
 from infra.errors import UsageError, nearest
@@ -29,6 +30,10 @@ PRESET_SECTIONS: dict[str, dict[str, Any]] = {
     "llama_7b": {"tokenizer": {"vocab_size": 32000}},
 }
 """What a preset changes before training: its tokenizer and split."""
+PRESET_FIELDS = {
+    section: {field for changes in PRESET_SECTIONS.values() for field in changes.get(section, {})} for section in ("tokenizer", "tokenize")
+}
+"""Section -> the fields that some preset changes."""
 
 
 class PipelineParameters(BaseModel):
@@ -48,16 +53,20 @@ class PipelineParameters(BaseModel):
         description="Model and training to start from",
         json_schema_extra={"position": 3, "enum": list(PRESETS)},
     )
-    train: dict[str, Any] = Field(
-        default_factory=dict,
-        description='Training parameters that differ from the preset, e.g. {"steps": 500}',
-        json_schema_extra={"position": 4},
+    extract: ExtractParameters = Field(default_factory=ExtractParameters, json_schema_extra={"position": 4})
+    filter: FilterParameters = Field(default_factory=FilterParameters, json_schema_extra={"position": 5})
+    dedup: DedupParameters = Field(default_factory=DedupParameters, json_schema_extra={"position": 6})
+    tokenizer: Annotated[TokenizerParameters, form.section(TokenizerParameters, PRESET_FIELDS["tokenizer"])] = Field(
+        default_factory=TokenizerParameters, json_schema_extra={"position": 7}
     )
-    extract: ExtractParameters = Field(default_factory=ExtractParameters, json_schema_extra={"position": 5})
-    filter: FilterParameters = Field(default_factory=FilterParameters, json_schema_extra={"position": 6})
-    dedup: DedupParameters = Field(default_factory=DedupParameters, json_schema_extra={"position": 7})
-    tokenizer: TokenizerParameters = Field(default_factory=TokenizerParameters, json_schema_extra={"position": 8})
-    tokenize: TokenizeParameters = Field(default_factory=TokenizeParameters, json_schema_extra={"position": 9})
+    tokenize: Annotated[TokenizeParameters, form.section(TokenizeParameters, PRESET_FIELDS["tokenize"])] = Field(
+        default_factory=TokenizeParameters, json_schema_extra={"position": 8}
+    )
+    train: Annotated[dict[str, Any], form.section(TrainParameters)] = Field(
+        default_factory=dict,
+        description="Training parameters that differ from the preset; what is left empty is the preset's",
+        json_schema_extra={"position": 9},
+    )
     evaluate: EvaluateParameters = Field(default_factory=EvaluateParameters, json_schema_extra={"position": 10})
     export: ExportParameters = Field(default_factory=ExportParameters, json_schema_extra={"position": 11})
     report: ReportParameters = Field(default_factory=ReportParameters, json_schema_extra={"position": 12})

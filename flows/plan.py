@@ -106,7 +106,9 @@ def why(task: Task, manifest: Manifest | None, last: Manifest | None) -> str:
     mine = declared(task)
     theirs: dict[str, Any] = {"version": last.version} | {f"input {r}": d[:12] for r, d in last.inputs.items()} | flatten(last.parameters)
     changed = [key for key in sorted(mine.keys() | theirs.keys()) if mine.get(key) != theirs.get(key)]
-    return "; ".join(f"{key}: {short(theirs.get(key))} -> {short(mine.get(key))}" for key in changed[:3])
+    inputs = [key.removeprefix("input ") for key in changed if key.startswith("input ")]
+    fields = [f"{key}: {short(theirs.get(key))} -> {short(mine.get(key))}" for key in changed if not key.startswith("input ")]
+    return "; ".join(fields[:3] + ([f"other {' and '.join(inputs)}"] if inputs else []))
 
 
 def short(value: Any) -> str:

@@ -1,5 +1,7 @@
 """Flow: the report card and the gate. The model is registered; `champion` moves only on a measured win."""
 
+from typing import Any
+
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
@@ -13,5 +15,12 @@ def report(parameters: PipelineParameters) -> dict[str, str]:
     """Write the report card of the run that the parameters lead to (`evaluate` makes its scores)."""
     (outcome,) = run_chain(only(chain(parameters), "report"))
     card = outcome.task.artifact.file("report.html")
-    create_markdown_artifact(key="report-card", markdown=f"Report card: `{card}`", description="Where the report card is")
+    create_markdown_artifact(key="report-card", markdown=verdict(outcome.manifest.details, card), description="The verdict of the gate")
     return {"report": card}
+
+
+def verdict(details: dict[str, Any], card: str) -> str:
+    """What the gate decided, and where the card is, as Markdown."""
+    model = f"`{details['registered_model']}` version {details['model_version']}"
+    place = "is the **champion**" if details["champion"] else "does not beat the champion"
+    return f"{model} {place} with {details['val_bits_per_byte']:.4f} bits per byte on the validation split.\n\nReport card: `{card}`"

@@ -1,4 +1,4 @@
-"""Run the pipeline flow in this process, with Prefect's own short-lived server where none is configured."""
+"""Run the pipeline flow in this process, with a server of its own where none is configured."""
 
 import os
 
@@ -11,13 +11,15 @@ def run_flow(parameters: PipelineParameters) -> None:
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     from flows.pipeline import pipeline
+    from flows.server import server
 
-    state = pipeline(parameters, return_state=True)
-    if not state.is_completed():
-        try:
-            state.result()
-        except GristmillError:
-            raise
-        except Exception as error:
-            raise GristmillError(f"pipeline: {' '.join(str(error).split())[:300]}") from None
-        raise GristmillError(f"pipeline: ended as {state.name}: {state.message}")
+    with server():
+        state = pipeline(parameters, return_state=True)
+        if not state.is_completed():
+            try:
+                state.result()
+            except GristmillError:
+                raise
+            except Exception as error:
+                raise GristmillError(f"pipeline: {' '.join(str(error).split())[:300]}") from None
+            raise GristmillError(f"pipeline: ended as {state.name}: {state.message}")

@@ -57,6 +57,8 @@ class Follower:
                 self.artifact = create_progress_artifact(percent, key=f"{self.step}-progress", description=self.step)
             else:
                 update_progress_artifact(self.artifact, percent)
+        if event["event"] == "resumed":
+            self.log.info(f"goes on from the checkpoint of step {event['step']}")
         if event["event"] in ("progress", "metric") and now - self.logged >= LOG_SECONDS:
             self.logged = now
             values = {k: v for k, v in event.items() if k != "event"}

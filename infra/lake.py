@@ -4,6 +4,7 @@ A folder without a manifest does not exist to readers. A writer calls `begin`, w
 to find again after a crash goes under `_work/` (removed by `commit`) or under a prefix given as `keep`.
 """
 
+import fcntl
 import os
 import re
 import time
@@ -11,7 +12,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import pyarrow.parquet as pq
 
@@ -33,6 +35,8 @@ from infra.process import usage
 
 KINDS = ("crawl", "documents", "clean", "dedup", "tokenizer", "tokens", "checkpoints", "scores", "models", "report")
 WORK = "_work"
+CLAIMS = ".writing"
+DAY_SECONDS = 86400.0
 PARQUET_TAIL_BYTES = 8
 """A Parquet file ends with the length of its footer and the magic number (Parquet format, file layout)."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -96,13 +100,18 @@ class Artifact:
 
 
 class Writer:
-    """The one way to write an artifact; made by `Lake.begin`."""
+    """The one way to write an artifact; made by `Lake.begin`.
+
+    In a local lake it waits for another process that writes the same artifact to finish or die. On S3 two writers at once fail by the
+    accounting of their rows, or one after the other's manifest; nothing false is ever committed.
+    """
 
     def __init__(self, artifact: Artifact, identity: Identity, keep: tuple[str, ...]) -> None:
         self.artifact = artifact
         self.identity = identity
         self.started = time.time()
         self.cpu_before, _ = usage()
+        self._claim = _claim(artifact)
         found = storage.list_files(artifact.uri)
         if any(f.path == MANIFEST_NAME for f in found):
             raise TransientError(f"{artifact.uri}: another run has just finished it; run again to use it")
@@ -137,7 +146,7 @@ class Writer:
         wanted = None if only is None else set(only)
         found = [f for f in storage.list_files(self.artifact.uri) if _is_result(f.path) and (wanted is None or f.path in wanted)]
         if wanted is not None and (missing := wanted - {f.path for f in found}):
-            raise GristmillError(f"{self.artifact.uri}: {min(missing)} is gone; does another run write the same artifact? run again")
+            raise TransientError(f"{self.artifact.uri}: {min(missing)} is gone; does another run write the same artifact? run again")
         with ThreadPoolExecutor(4) as pool:
             files = list(pool.map(_entry, found))
         cpu_after, peak_bytes = usage()
@@ -167,6 +176,9 @@ class Writer:
         except FileExistsError:
             manifest = self.artifact.require()
         storage.delete(self.work())
+        if self._claim is not None:
+            storage.delete(self._claim.name)
+            self._claim.close()
         return manifest
 
 
@@ -252,8 +264,11 @@ class Lake:
                     found.append(Artifact(self.root, parent.kind, parent.name, digest))
         return found
 
-    def sweep(self, older_than_seconds: float = 86400.0) -> list[str]:
-        """Remove half-written folders, and `_work/` in finished ones, that nobody has touched for that long; their URIs."""
+    def sweep(self, older_than_seconds: float = DAY_SECONDS, resumable_seconds: float = 30 * DAY_SECONDS) -> list[str]:
+        """Remove half-written folders, and `_work/` in finished ones, that nobody has touched for that long; their URIs.
+
+        Checkpoints of a training that was interrupted are dear: they wait `resumable_seconds` for it to go on.
+        """
         swept = []
         for kind in KINDS:
             folders: dict[str, list[storage.FileInfo]] = {}
@@ -263,10 +278,23 @@ class Lake:
             for path, files in folders.items():
                 done = any(f.path == f"{path}/{MANIFEST_NAME}" for f in files)
                 stray = [f.modified for f in files if not done or f.path.startswith(f"{path}/{WORK}/")]
-                if stray and time.time() - max(stray) > older_than_seconds:
+                resumable = kind == "checkpoints" and any(f.path.endswith("/COMPLETE") for f in files)
+                patience = resumable_seconds if resumable and not done else older_than_seconds
+                if stray and time.time() - max(stray) > patience:
                     swept.append(storage.join(self.root, kind, path, *([WORK] if done else [])))
                     storage.delete(swept[-1])
         return swept
+
+
+def _claim(artifact: Artifact) -> IO[str] | None:
+    """The right to write a local artifact, held by this process until the file is closed or the process is gone."""
+    if not storage.is_local(artifact.lake_root):
+        return None
+    place = Path(storage.local_path(artifact.lake_root), CLAIMS, f"{artifact.kind}-{artifact.name}-{artifact.digest[:SHORT]}")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    file = place.open("w")
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    return file
 
 
 def _is_result(path: str) -> bool:

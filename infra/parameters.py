@@ -25,9 +25,12 @@ def parameters(cls: type[T]) -> type[T]:
 
 def option(default: Any, description: str, *, unit: str = "", identity: bool = True, **limits: Any) -> Any:
     """A parameter field. `unit` is shown in help; `identity=False` marks one that cannot change the result."""
-    text = f"{description} [{unit}]" if unit else description
+    text = f"{description} ({unit})" if unit else description
     extra: dict[str, Any] = {"unit": unit, "identity": identity}
     if callable(default):
+        made = default()
+        if isinstance(made, list | dict):
+            extra["default"] = made  # pydantic leaves made defaults out of the schema, hence out of the form
         return Field(default_factory=default, description=text, json_schema_extra=extra, **limits)
     return Field(default=default, description=text, json_schema_extra=extra, **limits)
 

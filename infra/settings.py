@@ -22,6 +22,7 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = Field(None, alias="AWS_ENDPOINT_URL", description="S3 endpoint other than AWS's own")
     s3_region: str = Field("us-east-1", alias="AWS_DEFAULT_REGION", description="S3 region")
     mlflow_tracking_uri: str | None = Field(None, alias="MLFLOW_TRACKING_URI", description="default: SQLite in the lake")
+    mlflow_page: str = Field("", alias="MLFLOW_PAGE_URL", description="MLflow's address for a browser, where it differs")
     logs: Path = Field(Path("logs"), alias="GRISTMILL_LOGS", description="directory of the child processes' log files")
 
 

@@ -24,6 +24,7 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 for _name, _value in DEFAULTS.items():
@@ -326,4 +327,5 @@ def run_page(lake_root: str, run_id: str) -> str:
     if not run_id or not uri.startswith(("http://", "https://")):
         return ""
     with _speaking(lake_root) as client:
-        return f"{public(uri)}/#/experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}"
+        page = settings().mlflow_page.rstrip("/") or public(uri)
+        return f"{page}/#/experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}"

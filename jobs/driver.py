@@ -3,12 +3,14 @@
     python -m jobs.driver ROOT
 
 Reads one request a line from standard input (`Task.request()`), answers with events: `result` (digest) or `failed` (message).
-Ends with its input, or with its parent.
+Ends with its input, with its parent, or when the JVM is lost: the runner then starts another driver.
 """
 
 import json
 import sys
 import traceback
+
+from py4j.protocol import Py4JError
 
 from infra.errors import GristmillError, TransientError
 from infra.process import die_with_parent, emit, emit_failure
@@ -31,6 +33,8 @@ def serve(root: str) -> None:
             emit_failure(error)
         except Exception as error:
             traceback.print_exc()
+            if isinstance(error, Py4JError | ConnectionError) and session.lost():
+                sys.exit(f"{step.name}: the JVM was lost")
             kind = TransientError if is_transient(error) else GristmillError
             emit_failure(kind(f"{step.name}: {one_line(error)}"))
     session.stop()

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -22,6 +23,7 @@ from infra.settings import settings
 from infra.step import Task
 
 ROWS_PER_FILE = 50_000
+JVM_END_SECONDS = 3.0
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "NUMBA_NUM_THREADS": "1"}
 HADOOP_AWS = "3.5.0"
 AWS_SDK = "2.35.4"
@@ -117,6 +119,16 @@ class Session:
         session = cls(builder.getOrCreate())
         session.spark.sparkContext.setLogLevel("WARN")
         return session
+
+    def lost(self) -> bool:
+        """Whether the JVM has ended (it is given a moment: its connections break before it is gone)."""
+        try:
+            psutil.Process(self.spark.sparkContext._gateway.proc.pid).wait(JVM_END_SECONDS)  # type: ignore[union-attr]
+        except psutil.TimeoutExpired:
+            return False
+        except psutil.NoSuchProcess:
+            return True
+        return True
 
     def stop(self) -> None:
         """Stop Spark and its JVM."""

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-import psutil
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from infra.errors import GristmillError
 from infra.manifest import Manifest
-from infra.process import PARENT, die_with_parent, emit, emit_failure
+from infra.process import die_with_parent, emit, emit_failure, owner_is_gone
 from infra.step import Step, Task
 
 
@@ -81,7 +80,6 @@ class Interruption:
 
     def __init__(self) -> None:
         self._came = False
-        self._owner = int(os.environ.get(PARENT, "0"))
         signal.signal(signal.SIGTERM, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -89,7 +87,7 @@ class Interruption:
 
     def agreed(self, group: dist.ProcessGroup) -> bool:
         """Whether it came to any rank; all ranks get the same answer. Collective."""
-        if self._owner and not psutil.pid_exists(self._owner):
+        if owner_is_gone():
             os._exit(1)
         flag = torch.tensor([int(self._came)])
         dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=group)

@@ -9,6 +9,6 @@ from flows.runner import Runner
 @pytest.fixture(scope="session")
 def crawl(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A small crawl of local documentation."""
-    task = sample_task(str(tmp_path_factory.mktemp("crawl")), "small", 120)
+    task = sample_task(str(tmp_path_factory.mktemp("crawl")), "small", {"pages": 120})
     with Runner(task.lake.root) as runner:
         return runner.run(task).task.artifact.data_uris()

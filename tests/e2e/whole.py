@@ -35,20 +35,20 @@ def parameters(root: str, crawl: list[str]) -> dict[str, Any]:
     }
 
 
-def start(values: dict[str, Any], logs: Path) -> subprocess.Popen[bytes]:
-    """The run in a process of its own."""
+def start(values: dict[str, Any], logs: Path, goal: str = "report", master: str = "local[2]") -> subprocess.Popen[bytes]:
+    """The run up to the step `goal`, in a process of its own."""
     environment = {
         **os.environ,
         "GRISTMILL_LOGS": str(logs),
-        "SPARK_MASTER": "local[2]",
+        "SPARK_MASTER": master,
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    return subprocess.Popen([sys.executable, __file__, json.dumps(values)], stdout=subprocess.PIPE, env=environment)
+    return subprocess.Popen([sys.executable, __file__, goal, json.dumps(values)], stdout=subprocess.PIPE, env=environment)
 
 
-def finish(values: dict[str, Any], logs: Path) -> list[bool]:
+def finish(values: dict[str, Any], logs: Path, goal: str = "report", master: str = "local[2]") -> list[bool]:
     """Run to the end; which steps were hits."""
-    process = start(values, logs)
+    process = start(values, logs, goal, master)
     output, _ = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 0
     hits: list[bool] = json.loads(output.splitlines()[-1])
@@ -63,7 +63,7 @@ def manifests(values: dict[str, Any]) -> dict[str, Manifest]:
 
 def main() -> None:
     """In the process of its own: run every step, print which were hits."""
-    tasks = chain(parse(json.loads(sys.argv[1])))
+    tasks = chain(parse(json.loads(sys.argv[2])), sys.argv[1])
     with Runner(tasks[0].lake.root) as runner:
         sys.stdout.write(json.dumps([runner.run(task).hit for task in tasks]) + "\n")
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from moto.server import ThreadedMotoServer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from infra import storage
@@ -20,7 +19,6 @@ from infra.lake import Artifact, Lake
 from infra.manifest import Counts, Identity
 from infra.parameters import build
 from infra.process import Child
-from infra.settings import settings
 from infra.step import Task
 from model.config import TrainParameters
 from model.safetensors_storage import read_tensors
@@ -187,20 +185,3 @@ def kill_training(task: Task, folder: Path, processes: int, at: dict[str, Any]) 
 def final_weights(task: Task) -> dict[str, torch.Tensor]:
     """The parameters of the finished training."""
     return dict(read_tensors(task.artifact.file("model.safetensors")))
-
-
-@pytest.fixture
-def s3_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A lake's root on moto's S3 server, run in this process."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}.items():
-        monkeypatch.setenv(name, value)
-    settings.cache_clear()
-    storage._remote.cache_clear()
-    storage.filesystem("s3://lake")[0].call_s3("create_bucket", Bucket="lake")
-    yield "s3://lake/root"
-    server.stop()
-    settings.cache_clear()
-    storage._remote.cache_clear()
