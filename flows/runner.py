@@ -62,6 +62,7 @@ class Runner:
         if task.step.name == "report":
             from flows.card import write_report
 
+            os.environ.update(self.environment)  # as a child would have it
             return Outcome(task, write_report(task), False)
         if task.step.name in SPARK:
             self._spark(task)

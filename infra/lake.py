@@ -8,12 +8,12 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -111,9 +111,10 @@ class Writer:
         self.identity = identity
         self.started = time.time()
         self.cpu_before, _ = usage()
-        self._claim = _claim(artifact)
+        self._release = _claim(artifact)
         found = storage.list_files(artifact.uri)
         if any(f.path == MANIFEST_NAME for f in found):
+            self._release()
             raise TransientError(f"{artifact.uri}: another run has just finished it; run again to use it")
         for stray in found:
             if not stray.path.startswith((f"{WORK}/", *keep)):
@@ -176,9 +177,7 @@ class Writer:
         except FileExistsError:
             manifest = self.artifact.require()
         storage.delete(self.work())
-        if self._claim is not None:
-            storage.delete(self._claim.name)
-            self._claim.close()
+        self._release()
         return manifest
 
 
@@ -286,15 +285,20 @@ class Lake:
         return swept
 
 
-def _claim(artifact: Artifact) -> IO[str] | None:
-    """The right to write a local artifact, held by this process until the file is closed or the process is gone."""
+def _claim(artifact: Artifact) -> Callable[[], None]:
+    """Wait for the right to write a local artifact. This process has it until it calls the result, or ends in whatever way."""
     if not storage.is_local(artifact.lake_root):
-        return None
+        return lambda: None
     place = Path(storage.local_path(artifact.lake_root), CLAIMS, f"{artifact.kind}-{artifact.name}-{artifact.digest[:SHORT]}")
     place.parent.mkdir(parents=True, exist_ok=True)
-    file = place.open("w")
-    fcntl.lockf(file, fcntl.LOCK_EX)
-    return file
+    descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
+    fcntl.lockf(descriptor, fcntl.LOCK_EX)
+
+    def release() -> None:
+        place.unlink(missing_ok=True)
+        os.close(descriptor)
+
+    return release
 
 
 def _is_result(path: str) -> bool:

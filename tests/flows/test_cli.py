@@ -46,10 +46,11 @@ def test_a_wrong_call_is_one_line_exit_code_2_and_writes_nothing(arguments: list
 
 
 def test_help_shows_types_defaults_and_units(tmp_path: Path) -> None:
-    text = gristmill("tokenizer", "--help", cwd=tmp_path).stdout
-    assert "--vocab-size" in text
-    assert "INTEGER" in text
-    assert "default:" in text
+    text = gristmill("tokenize", "--help", cwd=tmp_path).stdout
+    (line,) = [line for line in text.splitlines() if "--file-tokens" in line]
+    assert "<int>" in line
+    assert "(tokens)" in text
+    assert "default: (32000000)" in text
 
 
 def test_a_step_prints_exactly_one_json_object_and_a_second_call_is_a_hit(tmp_path: Path) -> None:

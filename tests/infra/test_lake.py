@@ -1,7 +1,10 @@
 """The lake: an artifact is there when its manifest is, on disk and on S3 alike."""
 
 import dataclasses
+import os
 import re
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -253,6 +256,35 @@ def test_the_sweep_takes_old_half_written_folders_alone(lake: Lake) -> None:
     assert lake.sweep(NOW) == [writer.artifact.uri]
     assert paths(writer.artifact) == []
     assert lake.artifact(finished).manifest(hashes=True) == made
+
+
+def test_the_sweep_spares_the_checkpoints_of_an_interrupted_training_for_longer(lake: Lake) -> None:
+    resumable, started = (dataclasses.replace(DEDUP, kind="checkpoints", version=version) for version in (2, 3))
+    for identity, path in ((resumable, "step-00000004/COMPLETE"), (started, "step-00000004/shard")):
+        storage.write_bytes(lake.artifact(identity).file(path), b"")
+    assert lake.sweep(NOW) == [lake.artifact(started).uri]
+    assert lake.sweep(NOW, NOW) == [lake.artifact(resumable).uri]
+
+
+def test_a_second_process_waits_until_the_first_that_writes_an_artifact_is_gone(tmp_path: Path) -> None:
+    program = f"""
+from infra.lake import Lake
+from tests.infra.test_lake import DEDUP
+Lake.at({str(tmp_path)!r}).begin(DEDUP)
+print("begun", flush=True)
+input()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    other = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"begun\n"
+    with ThreadPoolExecutor(1) as pool:
+        mine = pool.submit(Lake.at(str(tmp_path)).begin, DEDUP)
+        with pytest.raises(TimeoutError):
+            mine.result(timeout=0.2)
+        other.kill()
+        assert mine.result().artifact == Lake.at(str(tmp_path)).artifact(DEDUP)
+    other.communicate()
 
 
 def test_the_sweep_takes_work_that_a_crash_left_in_a_finished_artifact(lake: Lake) -> None:

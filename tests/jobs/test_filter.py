@@ -79,6 +79,20 @@ def test_the_decision_is_an_expression_and_null_fails_it(session: Session, lake:
     assert outcome(session, done) == {"a": None, "b": "known"}
 
 
+@pytest.mark.parametrize("rule", ["n_wrds > 5", "lang = 'en' OR Word_Coun > 3", "length(tex) > 3", "NOT (domian = 'a')"])
+def test_a_misspelt_column_is_refused_without_spark(rule: str) -> None:
+    with pytest.raises(UsageError, match=r"filter\.rules\.mine: unknown column '(n_wrds|Word_Coun|tex|domian)'; nearest: '\w+'"):
+        filter.FilterParameters(rules={"mine": rule})
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [*filter.default_rules().values(), "WORD_COUNT > 3", "text LIKE '%n_wrds%'", "dup.sizes > 1", "exists(split(url, '/'), x -> x = 'a')"],
+)
+def test_a_rule_without_a_misspelt_column_is_left_to_spark(rule: str) -> None:
+    assert filter.misspelt(rule) is None
+
+
 def test_languages_are_looked_at_first(session: Session, lake: Lake, documents_artifact: Make) -> None:
     documents = documents_artifact(lake, [{"url": "a", "text": "x", "lang": "en"}, {"url": "b", "text": "y", "lang": "de"}])
     done = task(lake, documents, rules={"a": "n_chars < 9"}, languages=["de"])
@@ -89,7 +103,7 @@ def test_languages_are_looked_at_first(session: Session, lake: Lake, documents_a
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("word_coun > 3", r"filter.rules.mine: unknown column 'word_coun'; nearest: 'word_count'"),
+        ("counted > 3", r"filter.rules.mine: unknown column 'counted'; nearest: 'word_count'"),
         ("word_count >", r"filter.rules.mine: 'word_count >' is no SQL expression"),
         ("word_count", r"filter.rules.mine: 'word_count' is a bigint; a rule must be true or false"),
         ("lenght(text) > 3", r"filter.rules.mine: .*lenght"),
