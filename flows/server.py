@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import uvicorn
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_API_URL, temporary_settings
 
 from flows.runner import code_path, log_file
 from infra.process import Child, die_with_parent, emit
@@ -48,17 +48,17 @@ async def serve() -> None:
     """Serve Prefect's API on a free port until a signal comes."""
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    os.environ["PREFECT_SERVER_UI_API_URL"] = f"http://127.0.0.1:{port}/api"
-    from prefect.server.api.server import create_app  # reads its settings on import
+    from prefect.server.api.server import create_app
 
-    serving = uvicorn.Server(uvicorn.Config(create_app(), lifespan="on", log_level="error"))
-    task = asyncio.create_task(serving.serve([listening]))
-    while not serving.started and not task.done():
-        await asyncio.sleep(0.05)
-    if serving.started:
-        emit("ready", port=port)
-        os.dup2(2, 1)  # the owner has stopped reading
-    await task
+    with temporary_settings({PREFECT_UI_API_URL: f"http://127.0.0.1:{port}/api"}):
+        serving = uvicorn.Server(uvicorn.Config(create_app(), lifespan="on", log_level="error"))
+        task = asyncio.create_task(serving.serve([listening]))
+        while not serving.started and not task.done():
+            await asyncio.sleep(0.05)
+        if serving.started:
+            emit("ready", port=port)
+            os.dup2(2, 1)  # the owner has stopped reading
+        await task
 
 
 if __name__ == "__main__":
