@@ -16,9 +16,11 @@ import importlib.util
 import json
 import os
 import pkgutil
+import re
 import sys
 import sysconfig
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +45,8 @@ LIBRARIES = (
 """Installed packages that import quickly and explain themselves; those that are missing are left out."""
 SKIPPED = {"antigravity", "this", "idlelib", "turtledemo", "turtle", "lib2to3", "test", "tests", "testing", "conftest", "__main__"}
 SKIPPED |= {"__pycache__", "_vendor", "ensurepip", "tkinter", "msilib", "benchmarks", "externals", "array_api_compat", "array_api_extra"}
+ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,16}\b")
+CODE = re.compile(r"^.*&lt;code object.*\n", re.MULTILINE)
 CHILDREN = 2
 PARTS = 16
 
@@ -58,7 +62,7 @@ class SampleParameters:
     environment: str = option("", "digest of the Python and package versions that are documented (`environment()`)")
 
 
-STEP = Step("sample", "crawl", 1, SampleParameters, (), "jobs.sample")
+STEP = Step("sample", "crawl", 2, SampleParameters, (), "jobs.sample")
 
 
 def environment() -> str:
@@ -167,6 +171,10 @@ def render(request: Path) -> None:
     warnings.simplefilter("ignore")
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.environ.clear()  # modules show what they find there
+    os.environ.update({"PATH": "/usr/bin:/bin", "HOME": "/", "PYTHONHASHSEED": "0", "MPLBACKEND": "agg"})
+    sys.argv[1:] = []
+    time.time = lambda: 0.0
     html = pydoc.HTMLDoc()
     prefixes = sorted({sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")}, key=len, reverse=True)
     for number, name in enumerate(json.loads(request.read_text())):
@@ -181,6 +189,7 @@ def render(request: Path) -> None:
         except (Exception, SystemExit):
             events.write(json.dumps({"event": "rejected", "module": name}) + "\n")
             continue
+        page = CODE.sub("", ADDRESS.sub("0x0", page))
         for prefix in prefixes:
             page = page.replace(prefix, "/usr/lib/python3")
         file = request.with_suffix(f".{number}.html")
