@@ -3,15 +3,19 @@
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
-from flows.chain import chain
-from flows.parameters import PipelineParameters
-from flows.running import only, run_chain
+from flows.chain.chain import chain
+from flows.chain.parameters import PipelineParameters
+from flows.running.whole import only, run_chain
 
 
 @flow(name="evaluate", flow_run_name="evaluate {parameters.name}")
 def evaluate(parameters: PipelineParameters) -> dict[str, str]:
     """Score the checkpoint that the parameters lead to (`train` makes it) and export it for other tools."""
     scores, models = run_chain(only(chain(parameters), "evaluate", "export"))
-    table = [{"score": k, "value": v} for k, v in scores.manifest.details.items() if isinstance(v, int | float)]
+    table = [
+        {"score": k, "value": v}
+        for k, v in scores.manifest.details.items()
+        if isinstance(v, int | float)
+    ]
     create_table_artifact(table=table, key="scores", description="Scores on the validation split")
     return {"scores": scores.task.artifact.uri, "models": models.task.artifact.uri}

@@ -3,17 +3,21 @@
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
-from flows.chain import chain
-from flows.parameters import PipelineParameters
-from flows.runner import Outcome
-from flows.running import run_chain
+from flows.chain.chain import chain
+from flows.chain.parameters import PipelineParameters
+from flows.running.children import Outcome
+from flows.running.whole import run_chain
 
 
 @flow(name="ingest", flow_run_name="ingest {parameters.name}")
 def ingest(parameters: PipelineParameters) -> dict[str, str]:
     """Extract, filter, deduplicate, train the tokenizer, tokenize. Returns kind -> artifact folder."""
     outcomes = run_chain(chain(parameters, "tokenize"))
-    create_table_artifact(table=funnel(outcomes), key="funnel", description="Documents in and out of each step, and why rows were rejected")
+    create_table_artifact(
+        table=funnel(outcomes),
+        key="funnel",
+        description="Documents in and out of each step, and why rows were rejected",
+    )
     return {o.manifest.kind: o.task.artifact.uri for o in outcomes}
 
 
@@ -25,7 +29,10 @@ def funnel(outcomes: list[Outcome]) -> list[dict[str, str | int]]:
             "rows in": o.manifest.counts.rows_in,
             "rows out": o.manifest.counts.rows_out,
             "rejected": sum(o.manifest.counts.rejected.values()),
-            "reasons": ", ".join(f"{k} {v}" for k, v in sorted(o.manifest.counts.rejected.items(), key=lambda kv: -kv[1])),
+            "reasons": ", ".join(
+                f"{k} {v}"
+                for k, v in sorted(o.manifest.counts.rejected.items(), key=lambda kv: -kv[1])
+            ),
             "seconds": round(o.manifest.seconds),
         }
         for o in outcomes

@@ -2,9 +2,9 @@
 
 from prefect import flow
 
+from flows.chain.parameters import PipelineParameters
 from flows.evaluate import evaluate
 from flows.ingest import ingest
-from flows.parameters import PipelineParameters
 from flows.report import report
 from flows.train import train
 

@@ -5,9 +5,9 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.chain import chain
-from flows.parameters import PipelineParameters
-from flows.running import only, run_chain
+from flows.chain.chain import chain
+from flows.chain.parameters import PipelineParameters
+from flows.running.whole import only, run_chain
 
 
 @flow(name="report", flow_run_name="report {parameters.name}")
@@ -15,7 +15,11 @@ def report(parameters: PipelineParameters) -> dict[str, str]:
     """Write the report card of the run that the parameters lead to (`evaluate` makes its scores)."""
     (outcome,) = run_chain(only(chain(parameters), "report"))
     card = outcome.task.artifact.file("report.html")
-    create_markdown_artifact(key="report-card", markdown=verdict(outcome.manifest.details, card), description="The verdict of the gate")
+    create_markdown_artifact(
+        key="report-card",
+        markdown=verdict(outcome.manifest.details, card),
+        description="The verdict of the gate",
+    )
     return {"report": card}
 
 

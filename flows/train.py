@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from flows.chain import chain
-from flows.parameters import PipelineParameters
-from flows.running import only, run_chain
+from flows.chain.chain import chain
+from flows.chain.parameters import PipelineParameters
+from flows.running.whole import only, run_chain
 from infra import tracking
 
 
@@ -26,7 +26,12 @@ def train(parameters: PipelineParameters) -> dict[str, str]:
     )
     page = tracking.run_page(outcome.task.lake.root, outcome.manifest.mlflow_run_id)
     if page:
-        create_link_artifact(link=page, link_text="MLflow run", key="mlflow-run", description="Metrics and checkpoints in MLflow")
+        create_link_artifact(
+            link=page,
+            link_text="MLflow run",
+            key="mlflow-run",
+            description="Metrics and checkpoints in MLflow",
+        )
     return {"checkpoints": outcome.task.artifact.uri}
 
 
@@ -34,9 +39,17 @@ def loss_plot(curve: list[tuple[int, float, float | None]]) -> str:
     """The curve of (step, training loss, validation loss or None) as a PNG in a data URI."""
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     axes = figure.subplots()
-    axes.plot([step for step, _, _ in curve], [train for _, train, _ in curve], label="train", linewidth=1)
+    axes.plot(
+        [step for step, _, _ in curve], [train for _, train, _ in curve], label="train", linewidth=1
+    )
     validated = [(step, val) for step, _, val in curve if val is not None]
-    axes.plot([step for step, _ in validated], [val for _, val in validated], label="validation", marker="o", markersize=3)
+    axes.plot(
+        [step for step, _ in validated],
+        [val for _, val in validated],
+        label="validation",
+        marker="o",
+        markersize=3,
+    )
     axes.set_xlabel("step")
     axes.set_ylabel("loss [nats per token]")
     axes.legend(frameon=False)

@@ -21,7 +21,16 @@ from infra.process import output_of
 MANIFEST_NAME = "_MANIFEST.json"
 FORMAT = 1
 SHORT = 12
-TOOLS = ("pyspark", "pyarrow", "fastwarc", "resiliparse", "tokenizers", "torch", "mlflow", "prefect")
+TOOLS = (
+    "pyspark",
+    "pyarrow",
+    "fastwarc",
+    "resiliparse",
+    "tokenizers",
+    "torch",
+    "mlflow",
+    "prefect",
+)
 
 
 def canonical(value: Any) -> str:
@@ -31,7 +40,9 @@ def canonical(value: Any) -> str:
     Raises TypeError for anything but None, bool, int, finite float, well-formed str, list, tuple and dict with string keys.
     """
     _check(value, "$")
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
 
 
 def _check(value: Any, where: str) -> None:
@@ -85,7 +96,12 @@ class Identity:
 
     def declared(self) -> dict[str, Any]:
         """The fields that the digest is taken over."""
-        return {"step": self.step, "version": self.version, "parameters": self.parameters, "inputs": self.inputs}
+        return {
+            "step": self.step,
+            "version": self.version,
+            "parameters": self.parameters,
+            "inputs": self.inputs,
+        }
 
     @property
     def digest(self) -> str:
@@ -163,7 +179,9 @@ class Manifest:
         try:
             raw = json.loads(data)
             if raw.get("format") != FORMAT:
-                raise GristmillError(f"{where}: manifest format {raw.get('format')}, this version reads {FORMAT}; rebuild the artifact")
+                raise GristmillError(
+                    f"{where}: manifest format {raw.get('format')}, this version reads {FORMAT}; rebuild the artifact"
+                )
             raw["files"] = [FileEntry(**entry) for entry in raw["files"]]
             raw["counts"] = Counts(**raw["counts"])
             found = cls(**raw)
@@ -171,7 +189,9 @@ class Manifest:
                 raise ValueError("its fields do not have its digest")
             return found
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise GristmillError(f"{where}: damaged manifest ({error}); delete the folder and run the step again") from None
+            raise GristmillError(
+                f"{where}: damaged manifest ({error}); delete the folder and run the step again"
+            ) from None
 
     @property
     def identity(self) -> Identity:
@@ -185,14 +205,18 @@ class Manifest:
 
 def content_of(files: list[FileEntry]) -> str:
     """Hash over (folder, content hash) of all files: independent of part names and footers, so a rerun can be compared."""
-    return digest_of(sorted([entry.path.rpartition("/")[0], entry.data or entry.sha256] for entry in files))
+    return digest_of(
+        sorted([entry.path.rpartition("/")[0], entry.data or entry.sha256] for entry in files)
+    )
 
 
 @cache
 def revision() -> str:
     """The commit of this code, with `+` where the tree has changes; empty outside a checkout."""
     here = Path(__file__).parent
-    return output_of(["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"])
+    return output_of(
+        ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    )
 
 
 @cache

@@ -23,14 +23,18 @@ def parameters(cls: type[T]) -> type[T]:
     return cast(type[T], pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls))
 
 
-def option(default: Any, description: str, *, unit: str = "", identity: bool = True, **limits: Any) -> Any:
+def option(
+    default: Any, description: str, *, unit: str = "", identity: bool = True, **limits: Any
+) -> Any:
     """A parameter field. `unit` is shown in help; `identity=False` marks one that cannot change the result."""
     text = f"{description} ({unit})" if unit else description
     extra: dict[str, Any] = {"unit": unit, "identity": identity}
     if callable(default):
         made = default()
         if isinstance(made, list | dict):
-            extra["default"] = made  # pydantic leaves made defaults out of the schema, hence out of the form
+            extra["default"] = (
+                made  # pydantic leaves made defaults out of the schema, hence out of the form
+            )
         return Field(default_factory=default, description=text, json_schema_extra=extra, **limits)
     return Field(default=default, description=text, json_schema_extra=extra, **limits)
 
@@ -58,12 +62,16 @@ def explain(error: ValidationError, cls: Any, where: str = "") -> str:
             owner = _dataclass_in(field_types(owner).get(part, owner))
         return f"unknown key '{key}'{nearest(path[-1], field_types(owner))}"
     given = repr(problem["input"])
-    return f"{key}: {problem['msg']} (got {given if len(given) <= SHOWN else given[:SHOWN] + '...'})"
+    return (
+        f"{key}: {problem['msg']} (got {given if len(given) <= SHOWN else given[:SHOWN] + '...'})"
+    )
 
 
 def _dataclass_in(annotation: Any) -> Any:
     """The parameter class in `X | None`, `list[X]` and the like; any other annotation as it is."""
-    return next((argument for argument in get_args(annotation) if field_types(argument)), annotation)
+    return next(
+        (argument for argument in get_args(annotation) if field_types(argument)), annotation
+    )
 
 
 def field_types(cls: Any) -> dict[str, Any]:

@@ -41,12 +41,23 @@ def emit(event: str, **fields: Any) -> None:
 
 def emit_failure(error: GristmillError) -> None:
     """Tell the owner that the child failed, and of what kind the failure is."""
-    emit("failed", message=str(error), usage=isinstance(error, UsageError), transient=isinstance(error, TransientError))
+    emit(
+        "failed",
+        message=str(error),
+        usage=isinstance(error, UsageError),
+        transient=isinstance(error, TransientError),
+    )
 
 
 def failure_of(event: Mapping[str, Any]) -> GristmillError:
     """The error that a `failed` event stands for."""
-    kind = UsageError if event.get("usage") else TransientError if event.get("transient") else GristmillError
+    kind = (
+        UsageError
+        if event.get("usage")
+        else TransientError
+        if event.get("transient")
+        else GristmillError
+    )
     return kind(event["message"])
 
 
@@ -70,7 +81,9 @@ def owner_is_gone() -> bool:
 def output_of(command: Sequence[str]) -> str:
     """What a short command prints, stripped; empty when it fails or is not installed."""
     try:
-        return subprocess.run(list(command), capture_output=True, text=True, check=False).stdout.strip()
+        return subprocess.run(
+            list(command), capture_output=True, text=True, check=False
+        ).stdout.strip()
     except OSError:
         return ""
 
@@ -92,19 +105,29 @@ class Child:
     log       file that receives the standard error and the output lines that are no events
     """
 
-    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.command = list(command)
         self.log = log
         self.token = uuid.uuid4().hex
         lineage = ":".join(filter(None, [os.environ.get(TOKEN), self.token]))
-        given = {**os.environ, **(environment or {}), TOKEN: lineage, PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+        given = {
+            **os.environ,
+            **(environment or {}),
+            TOKEN: lineage,
+            PARENT: str(os.getpid()),
+            "PYTHONUNBUFFERED": "1",
+        }
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log.open("ab")
         try:
             self._process = _starter().submit(self._start, given).result()
         except OSError as error:
             self._log.close()
-            raise GristmillError(f"cannot start {self.command[0]}: {error.strerror}; is it installed?") from None
+            raise GristmillError(
+                f"cannot start {self.command[0]}: {error.strerror}; is it installed?"
+            ) from None
         threading.Thread(target=self._end_the_rest, daemon=True).start()
 
     def _start(self, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
@@ -155,11 +178,19 @@ class Child:
 
     def failure(self, what: str) -> GristmillError:
         """An error that ends with the most telling line of the log and says where the rest is; for a child whose output has ended."""
-        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines()[-200:] if line.strip()]
+        lines = [
+            line.strip()
+            for line in self.log.read_text(errors="replace").splitlines()[-200:]
+            if line.strip()
+        ]
         telling = [line for line in lines if "Error" in line or "Exception" in line]
         said = (telling or lines or ["no output"])[-1][:300]
         code = self.wait()
-        ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"failed with exit code {code}"
+        ended = (
+            f"was killed by {signal.Signals(-code).name}"
+            if code < 0
+            else f"failed with exit code {code}"
+        )
         return GristmillError(f"{what} {ended}: {said} (log: {self.log})")
 
     def tree(self) -> list[psutil.Process]:
@@ -167,7 +198,10 @@ class Child:
         found = []
         for process in psutil.process_iter():
             try:
-                if self.token in process.environ().get(TOKEN, "").split(":") and process.status() != psutil.STATUS_ZOMBIE:
+                if (
+                    self.token in process.environ().get(TOKEN, "").split(":")
+                    and process.status() != psutil.STATUS_ZOMBIE
+                ):
                     found.append(process)
             except (psutil.Error, OSError):
                 continue
@@ -188,7 +222,9 @@ class Child:
     def _await(self, processes: list[psutil.Process], seconds: float) -> None:
         """Until these have ended, at most so long. The root is left to Popen, or its exit code would be lost."""
         until = time.monotonic() + seconds
-        psutil.wait_procs([process for process in processes if process.pid != self.pid], timeout=seconds)
+        psutil.wait_procs(
+            [process for process in processes if process.pid != self.pid], timeout=seconds
+        )
         if any(process.pid == self.pid for process in processes):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(max(0.0, until - time.monotonic()))
@@ -201,7 +237,12 @@ class Child:
     def __enter__(self) -> "Child":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             self.stop()
         finally:
@@ -220,9 +261,18 @@ def usage() -> tuple[float, int]:
     for process in [this, *this.children(recursive=True)]:
         try:
             times = process.cpu_times()
-            cpu_seconds += times.user + times.system + getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+            cpu_seconds += (
+                times.user
+                + times.system
+                + getattr(times, "children_user", 0.0)
+                + getattr(times, "children_system", 0.0)
+            )
             status = Path(f"/proc/{process.pid}/status")
-            high = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")] if status.exists() else []
+            high = (
+                [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+                if status.exists()
+                else []
+            )
             peak_bytes += 1024 * int(high[0].split()[1]) if high else process.memory_info().rss
         except (psutil.Error, OSError):
             continue
@@ -236,7 +286,9 @@ def _signal(process: psutil.Process, sign: int) -> None:
         return
 
 
-def run(command: Sequence[str], log: Path, what: str, environment: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+def run(
+    command: Sequence[str], log: Path, what: str, environment: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Any]]:
     """Run a child to its end and yield its events. Raises GristmillError when it fails (`failed` event or exit code)."""
     with Child(command, log, environment) as child:
         child.close_input()

@@ -15,15 +15,35 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
-    spark_master: str = Field("local[*]", alias="SPARK_MASTER", description="where Spark runs: local[n], spark://, k8s://")
-    spark_driver_memory: str = Field("4g", alias="GRISTMILL_DRIVER_MEMORY", description="heap of the Spark driver")
-    spark_jars: Path | None = Field(None, alias="GRISTMILL_SPARK_JARS", description="directory of S3A jars; Maven otherwise")
-    spark_conf: str = Field("", alias="GRISTMILL_SPARK_CONF", description="more Spark settings, `key=value` separated by `;`")
-    s3_endpoint: str | None = Field(None, alias="AWS_ENDPOINT_URL", description="S3 endpoint other than AWS's own")
+    spark_master: str = Field(
+        "local[*]", alias="SPARK_MASTER", description="where Spark runs: local[n], spark://, k8s://"
+    )
+    spark_driver_memory: str = Field(
+        "4g", alias="GRISTMILL_DRIVER_MEMORY", description="heap of the Spark driver"
+    )
+    spark_jars: Path | None = Field(
+        None, alias="GRISTMILL_SPARK_JARS", description="directory of S3A jars; Maven otherwise"
+    )
+    spark_conf: str = Field(
+        "",
+        alias="GRISTMILL_SPARK_CONF",
+        description="more Spark settings, `key=value` separated by `;`",
+    )
+    s3_endpoint: str | None = Field(
+        None, alias="AWS_ENDPOINT_URL", description="S3 endpoint other than AWS's own"
+    )
     s3_region: str = Field("us-east-1", alias="AWS_DEFAULT_REGION", description="S3 region")
-    mlflow_tracking_uri: str | None = Field(None, alias="MLFLOW_TRACKING_URI", description="default: SQLite in the lake")
-    mlflow_page: str = Field("", alias="MLFLOW_PAGE_URL", description="MLflow's address for a browser, where it differs")
-    logs: Path = Field(Path("logs"), alias="GRISTMILL_LOGS", description="directory of the child processes' log files")
+    mlflow_tracking_uri: str | None = Field(
+        None, alias="MLFLOW_TRACKING_URI", description="default: SQLite in the lake"
+    )
+    mlflow_page: str = Field(
+        "", alias="MLFLOW_PAGE_URL", description="MLflow's address for a browser, where it differs"
+    )
+    logs: Path = Field(
+        Path("logs"),
+        alias="GRISTMILL_LOGS",
+        description="directory of the child processes' log files",
+    )
 
 
 @cache

@@ -44,8 +44,12 @@ class Source:
 
 def sources_of(patterns: list[str]) -> list[Source]:
     """The crawl files that globs, directories, paths and URIs name, each file once, sorted by URI. Raises UsageError for none."""
-    found: dict[str, FileInfo] = {info.uri: info for pattern in patterns for info in expand(pattern)}
-    return [Source(i.uri, i.size_bytes, i.etag or content_hash(i.uri)) for _, i in sorted(found.items())]
+    found: dict[str, FileInfo] = {
+        info.uri: info for pattern in patterns for info in expand(pattern)
+    }
+    return [
+        Source(i.uri, i.size_bytes, i.etag or content_hash(i.uri)) for _, i in sorted(found.items())
+    ]
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,12 @@ class Task:
         """What the artifact's digest is taken over; an input counts with the digest in its reference."""
         inputs = {role: artifact.digest for role, artifact in self.inputs.items()}
         if self.crawl:
-            inputs["crawl"] = digest_of(sorted([source.size_bytes, source.content] for source in self.crawl))
-        return Identity(self.step.kind, self.step.name, self.step.version, identity_of(self.parameters), inputs)
+            inputs["crawl"] = digest_of(
+                sorted([source.size_bytes, source.content] for source in self.crawl)
+            )
+        return Identity(
+            self.step.kind, self.step.name, self.step.version, identity_of(self.parameters), inputs
+        )
 
     @property
     def artifact(self) -> Artifact:
@@ -92,7 +100,10 @@ class Task:
             lake=lake,
             name=request["name"],
             parameters=build(step.parameters, request["parameters"], step.name),
-            inputs={role: Artifact(lake.root, *reference) for role, reference in request["inputs"].items()},
+            inputs={
+                role: Artifact(lake.root, *reference)
+                for role, reference in request["inputs"].items()
+            },
             crawl=[Source(*source) for source in request["crawl"]],
         )
 
@@ -100,7 +111,11 @@ class Task:
 def summary(task: Task, manifest: Manifest, hit: bool) -> dict[str, Any]:
     """The one JSON object that a step prints; counts and details stand beside the fields of every step, never in their place."""
     counts = manifest.counts
-    details = {key: value for key, value in manifest.details.items() if isinstance(value, int | float | str)}
+    details = {
+        key: value
+        for key, value in manifest.details.items()
+        if isinstance(value, int | float | str)
+    }
     fixed = {
         "kind": manifest.kind,
         "name": task.name,

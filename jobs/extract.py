@@ -28,17 +28,20 @@ from infra.manifest import Manifest
 from infra.parameters import option, parameters
 from infra.process import emit
 from infra.step import Source, Step, Task
-from jobs import html
 from jobs.crawl import MAX_PAGE_BYTES, Record, base_name, public_uri, records
 from jobs.crawl.archives import HTML_TYPES
 from jobs.crawl.record import EMPTY
-from jobs.session import Session
-from jobs.signals import words
+from jobs.page import html
+from jobs.spark.session import Session
+from jobs.text.signals import words
 
 ROWS_PER_GROUP = 1000
 BYTES_PER_GROUP = 64 << 20
 SHARD_NUMBER = re.compile(r"[-_.](?:part[-_]?)?\d{2,}$", re.IGNORECASE)
-EXTENSIONS = re.compile(r"(\.(warc|arc|wet|wat|html?|xhtml|txt|text|md|jsonl|ndjson|json|parquet|gz|zst|zstd|lz4|bz2|xz))+$", re.IGNORECASE)
+EXTENSIONS = re.compile(
+    r"(\.(warc|arc|wet|wat|html?|xhtml|txt|text|md|jsonl|ndjson|json|parquet|gz|zst|zstd|lz4|bz2|xz))+$",
+    re.IGNORECASE,
+)
 PROGRESS_SECONDS = 2.0
 
 SCHEMA = pa.schema(
@@ -69,18 +72,32 @@ SCHEMA = pa.schema(
 class ExtractParameters:
     """Which pages become documents."""
 
-    max_page_bytes: int = option(MAX_PAGE_BYTES, "larger pages are rejected as `too_large`", unit="bytes", gt=0)
-    min_chars: int = option(1, "pages with less main text are rejected as `empty`", unit="characters", ge=1)
+    max_page_bytes: int = option(
+        MAX_PAGE_BYTES, "larger pages are rejected as `too_large`", unit="bytes", gt=0
+    )
+    min_chars: int = option(
+        1, "pages with less main text are rejected as `empty`", unit="characters", ge=1
+    )
 
 
-STEP = Step(name="extract", kind="documents", version=1, parameters=ExtractParameters, inputs=("crawl",), module="jobs.extract")
+STEP = Step(
+    name="extract",
+    kind="documents",
+    version=1,
+    parameters=ExtractParameters,
+    inputs=("crawl",),
+    module="jobs.extract",
+)
 
 
 def run(session: Session, task: Task) -> Manifest:
     """Execute the step. Raises GristmillError when a record was lost."""
     parameters = task.parameters
     writer = task.lake.begin(task.identity, task.name)
-    shards = [writer.work("files", f"{index:05d}-{source.content[:12]}.parquet") for index, source in enumerate(task.crawl)]
+    shards = [
+        writer.work("files", f"{index:05d}-{source.content[:12]}.parquet")
+        for index, source in enumerate(task.crawl)
+    ]
     work = sorted(zip(task.crawl, shards), key=lambda pair: -pair[0].size_bytes)
 
     def extract_files(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -92,29 +109,44 @@ def run(session: Session, task: Task) -> Manifest:
 
     with _progress(session.spark.sparkContext, len(work)):
         places = session.spark.range(0, len(work), 1, len(work))
-        written = {row["shard"]: row["rows"] for row in places.mapInArrow(extract_files, "shard string, rows long").collect()}
+        written = {
+            row["shard"]: row["rows"]
+            for row in places.mapInArrow(extract_files, "shard string, rows long").collect()
+        }
     missing = set(shards) - set(written)
     if missing:
-        raise GristmillError(f"extract: {len(missing)} of {len(shards)} crawl files left no rows; run the step again")
+        raise GristmillError(
+            f"extract: {len(missing)} of {len(shards)} crawl files left no rows; run the step again"
+        )
     rows = session.parquet(*shards)
     details = {
-        "crawl": [{"uri": public_uri(s.uri), "bytes": s.size_bytes, "content": s.content} for s in task.crawl],
+        "crawl": [
+            {"uri": public_uri(s.uri), "bytes": s.size_bytes, "content": s.content}
+            for s in task.crawl
+        ],
         "bytes_in": sum(s.size_bytes for s in task.crawl),
         "bytes_text": rows.agg(F.coalesce(F.sum(F.octet_length("text")), F.lit(0))).collect()[0][0],
     }
-    return session.commit_rows(task, writer, rows.drop("record"), sum(written.values()), details=details)
+    return session.commit_rows(
+        task, writer, rows.drop("record"), sum(written.values()), details=details
+    )
 
 
 def write_shard(source: Source, shard: str, parameters: ExtractParameters) -> int:
     """Write one crawl file's rows as one Parquet file, unless it is there; the number of records in the file. Runs in a worker."""
     if not storage.exists(shard):
-        with storage.open_write(shard) as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
+        with (
+            storage.open_write(shard) as stream,
+            pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer,
+        ):
             for table in tables(source.uri, parameters):
                 writer.write_table(table, row_group_size=ROWS_PER_GROUP)
     with storage.open_read(shard) as stream:
         places = pq.read_table(stream, columns=["record"])["record"].to_pylist()
     if sorted(places) != list(range(len(places))) or not places:
-        raise GristmillError(f"{public_uri(source.uri)}: {len(places)} rows for {max(places, default=-1) + 1} records; please report this")
+        raise GristmillError(
+            f"{public_uri(source.uri)}: {len(places)} rows for {max(places, default=-1) + 1} records; please report this"
+        )
     return int(max(places)) + 1
 
 
@@ -197,7 +229,9 @@ def _progress(context: SparkContext, total: int) -> Iterator[None]:
         tracker = context.statusTracker()
         while not done.wait(PROGRESS_SECONDS):
             stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
-            finished = sum(stage.numCompletedTasks for stage in stages if stage and stage.numTasks == total)
+            finished = sum(
+                stage.numCompletedTasks for stage in stages if stage and stage.numTasks == total
+            )
             if finished > told:
                 emit("progress", step=STEP.name, done=finished, total=total)
                 told = finished

@@ -1,6 +1,6 @@
 """Keep the documents that every rule holds for.
 
-In: a `documents` artifact. Out: the same columns and signals struct<...> (`jobs.signals`); rejected rows carry the name of the first
+In: a `documents` artifact. Out: the same columns and signals struct<...> (`jobs.text.signals`); rejected rows carry the name of the first
 rule that failed, `language` before all others.
 
 A rule is an SQL expression over the documents' columns and the signals, so a threshold can change without extracting again, and a new
@@ -24,9 +24,9 @@ from infra.manifest import Manifest
 from infra.parameters import option, parameters
 from infra.step import Step, Task
 from jobs.extract import SCHEMA
-from jobs.order import read_spread
-from jobs.session import Session
-from jobs.signals import SIGNALS, signals_of
+from jobs.spark.order import read_spread
+from jobs.spark.session import Session
+from jobs.text.signals import SIGNALS, signals_of
 
 UNSPACED = "lang IN ('zh', 'ja', 'ko', 'th')"
 LANGUAGE = "language"
@@ -36,7 +36,7 @@ WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?!\w|\s*\()")
 
 
 def default_rules() -> dict[str, str]:
-    """Gopher's, C4's and FineWeb's rules for whole pages with the papers' thresholds (sources in `jobs.signals`).
+    """Gopher's, C4's and FineWeb's rules for whole pages with the papers' thresholds (sources in `jobs.text.signals`).
 
     What speaks of English or of words between spaces is asked of no other language: stop words of English alone, word lengths and
     repeated n-grams not of scripts whose every sign is a word here, sentence ends not of Thai, which has none. C4's rules for single
@@ -70,17 +70,27 @@ class FilterParameters:
     """What a document must be."""
 
     rules: dict[str, str] = option(
-        default_rules, "name -> SQL expression over columns and signals that must be true; the name is the reason"
+        default_rules,
+        "name -> SQL expression over columns and signals that must be true; the name is the reason",
     )
     languages: list[str] = option(list, "ISO 639-1 codes to keep; empty keeps all")
 
     def __post_init__(self) -> None:
         for name, rule in sorted(self.rules.items()):
             if word := misspelt(rule):
-                raise UsageError(f"filter.rules.{name}: unknown column '{word}'{nearest(word.lower(), COLUMNS)}")
+                raise UsageError(
+                    f"filter.rules.{name}: unknown column '{word}'{nearest(word.lower(), COLUMNS)}"
+                )
 
 
-STEP = Step(name="filter", kind="clean", version=1, parameters=FilterParameters, inputs=("documents",), module="jobs.filter")
+STEP = Step(
+    name="filter",
+    kind="clean",
+    version=1,
+    parameters=FilterParameters,
+    inputs=("documents",),
+    module="jobs.filter",
+)
 
 
 def run(session: Session, task: Task) -> Manifest:
@@ -92,14 +102,24 @@ def run(session: Session, task: Task) -> Manifest:
     check(session.spark.createDataFrame([], schema), parameters)
     writer = task.lake.begin(task.identity, task.name)
     scored = session.checkpoint(writer, "scored", frame.mapInArrow(add_signals, schema))
-    return session.commit_rows(task, writer, decided(scored, parameters), documents.require().counts.rows_out)
+    return session.commit_rows(
+        task, writer, decided(scored, parameters), documents.require().counts.rows_out
+    )
 
 
 def decided(scored: DataFrame, parameters: FilterParameters) -> DataFrame:
     """The rows with `reject_reason`: the name of the first rule that does not hold, null where all do."""
-    failures = [F.when(~F.coalesce(F.expr(rule), F.lit(False)), F.lit(name)) for name, rule in sorted(parameters.rules.items())]
+    failures = [
+        F.when(~F.coalesce(F.expr(rule), F.lit(False)), F.lit(name))
+        for name, rule in sorted(parameters.rules.items())
+    ]
     if parameters.languages:
-        failures.insert(0, F.when(~F.coalesce(F.col("lang").isin(parameters.languages), F.lit(False)), F.lit(LANGUAGE)))
+        failures.insert(
+            0,
+            F.when(
+                ~F.coalesce(F.col("lang").isin(parameters.languages), F.lit(False)), F.lit(LANGUAGE)
+            ),
+        )
     reason = F.coalesce(*failures, F.lit(None).cast("string"))
     return scored.select("*", "signals.*").withColumn("reject_reason", reason).drop(*SIGNALS)
 
@@ -113,9 +133,13 @@ def check(empty: DataFrame, parameters: FilterParameters) -> None:
         except ParseException:
             raise UsageError(f"filter.rules.{name}: '{rule}' is no SQL expression") from None
         except AnalysisException as error:
-            raise UsageError(f"filter.rules.{name}: {_explain(error, [c for c in flat.columns if c != 'signals'])}") from None
+            raise UsageError(
+                f"filter.rules.{name}: {_explain(error, [c for c in flat.columns if c != 'signals'])}"
+            ) from None
         if not isinstance(kind, BooleanType):
-            raise UsageError(f"filter.rules.{name}: '{rule}' is a {kind.simpleString()}; a rule must be true or false")
+            raise UsageError(
+                f"filter.rules.{name}: '{rule}' is a {kind.simpleString()}; a rule must be true or false"
+            )
 
 
 def _explain(error: AnalysisException, columns: list[str]) -> str:
@@ -129,14 +153,18 @@ def misspelt(rule: str) -> str | None:
     """The first name in an SQL expression that is no column, but nearly one. `check` sees all that is wrong, with Spark; this sees the
     most frequent mistake before anything runs."""
     for word in WORD.findall(TEXT.sub(" ", rule)):
-        if word.lower() not in COLUMNS and difflib.get_close_matches(word.lower(), COLUMNS, n=1, cutoff=0.8):
+        if word.lower() not in COLUMNS and difflib.get_close_matches(
+            word.lower(), COLUMNS, n=1, cutoff=0.8
+        ):
             return str(word)
     return None
 
 
 def signals_type() -> StructType:
     """The Spark type of the signals."""
-    return from_arrow_schema(pa.schema([pa.field(name, kind, nullable=True) for name, kind in SIGNALS.items()]))
+    return from_arrow_schema(
+        pa.schema([pa.field(name, kind, nullable=True) for name, kind in SIGNALS.items()])
+    )
 
 
 def add_signals(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

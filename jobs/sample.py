@@ -39,12 +39,60 @@ HOST = "pydoc.example.invalid"
 DATE = "2026-01-01T00:00:00Z"
 NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 LIBRARIES = (
-    *("aiohttp", "anyio", "click", "docker", "fontTools", "fsspec", "graphql", "httpx", "hypothesis", "jinja2", "jsonschema", "matplotlib"),
-    *("networkx", "numpy", "pip", "pygments", "requests", "rich", "scipy", "setuptools", "sklearn", "urllib3", "werkzeug", "yaml"),
+    *(
+        "aiohttp",
+        "anyio",
+        "click",
+        "docker",
+        "fontTools",
+        "fsspec",
+        "graphql",
+        "httpx",
+        "hypothesis",
+        "jinja2",
+        "jsonschema",
+        "matplotlib",
+    ),
+    *(
+        "networkx",
+        "numpy",
+        "pip",
+        "pygments",
+        "requests",
+        "rich",
+        "scipy",
+        "setuptools",
+        "sklearn",
+        "urllib3",
+        "werkzeug",
+        "yaml",
+    ),
 )
 """Installed packages that import quickly and explain themselves; those that are missing are left out."""
-SKIPPED = {"antigravity", "this", "idlelib", "turtledemo", "turtle", "lib2to3", "test", "tests", "testing", "conftest", "__main__"}
-SKIPPED |= {"__pycache__", "_vendor", "ensurepip", "tkinter", "msilib", "benchmarks", "externals", "array_api_compat", "array_api_extra"}
+SKIPPED = {
+    "antigravity",
+    "this",
+    "idlelib",
+    "turtledemo",
+    "turtle",
+    "lib2to3",
+    "test",
+    "tests",
+    "testing",
+    "conftest",
+    "__main__",
+}
+SKIPPED |= {
+    "__pycache__",
+    "_vendor",
+    "ensurepip",
+    "tkinter",
+    "msilib",
+    "benchmarks",
+    "externals",
+    "array_api_compat",
+    "array_api_extra",
+}
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,16}\b")
 CODE = re.compile(r"^.*&lt;code object.*\n", re.MULTILINE)
 CHILDREN = 2
@@ -58,8 +106,12 @@ class SampleParameters:
     pages: int = option(3000, "pages at most; a seeded choice of all modules", unit="pages", ge=1)
     shards: int = option(4, "WARC files", unit="files", ge=1)
     seed: int = option(0, "seed of the choice")
-    max_page_bytes: int = option(200_000, "larger pages are left out: lists of inherited methods", unit="bytes", ge=1)
-    environment: str = option("", "digest of the Python and package versions that are documented (`environment()`)")
+    max_page_bytes: int = option(
+        200_000, "larger pages are left out: lists of inherited methods", unit="bytes", ge=1
+    )
+    environment: str = option(
+        "", "digest of the Python and package versions that are documented (`environment()`)"
+    )
 
 
 STEP = Step("sample", "crawl", 2, SampleParameters, (), "jobs.sample")
@@ -74,7 +126,9 @@ def environment() -> str:
 
 def modules() -> list[str]:
     """The names of all modules that can be documented, sorted; nothing is imported."""
-    found = {name for name in sys.stdlib_module_names if name not in SKIPPED and not name.startswith("_")}
+    found = {
+        name for name in sys.stdlib_module_names if name not in SKIPPED and not name.startswith("_")
+    }
     folders = [(Path(sysconfig.get_path("stdlib"), name), name) for name in sorted(found)]
     for name in LIBRARIES:
         spec = importlib.util.find_spec(name)
@@ -99,7 +153,9 @@ def below(folder: Path, package: str) -> Iterator[str]:
 
 def chosen(names: list[str], pages: int, seed: int) -> list[str]:
     """`pages` of the names, by a seeded hash of the name, sorted."""
-    ranked = sorted(names, key=lambda name: hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest())
+    ranked = sorted(
+        names, key=lambda name: hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
+    )
     return sorted(ranked[:pages])
 
 
@@ -109,10 +165,15 @@ def run(task: Task) -> Manifest:
     writer = task.lake.begin(task.identity, task.name)
     names = chosen(modules(), wanted.pages, wanted.seed)
     done, pages, rejected = 0, {}, dict.fromkeys(("import_failed", "crashed", "too_large"), 0)
-    with tempfile.TemporaryDirectory(prefix="gristmill-sample-") as folder, ThreadPoolExecutor(CHILDREN) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="gristmill-sample-") as folder,
+        ThreadPoolExecutor(CHILDREN) as pool,
+    ):
         size = -(-len(names) // PARTS)
         parts = [names[start : start + size] for start in range(0, len(names), size)]
-        for rendered, failures in pool.map(lambda part: render_part(part, Path(folder), wanted.max_page_bytes), parts):
+        for rendered, failures in pool.map(
+            lambda part: render_part(part, Path(folder), wanted.max_page_bytes), parts
+        ):
             pages.update(rendered)
             for reason, count in failures.items():
                 rejected[reason] += count
@@ -125,11 +186,18 @@ def run(task: Task) -> Manifest:
         data = warc(f"pydoc-{shard:05d}.warc.gz", [(name, pages[name]) for name in mine])
         storage.write_bytes(writer.file(f"pydoc-{shard:05d}.warc.gz"), data)
         total_bytes += len(data)
-    counts = Counts(len(names), len(pages), {reason: n for reason, n in rejected.items() if n}, {"bytes_out": total_bytes})
+    counts = Counts(
+        len(names),
+        len(pages),
+        {reason: n for reason, n in rejected.items() if n},
+        {"bytes_out": total_bytes},
+    )
     return writer.commit(counts)
 
 
-def render_part(names: list[str], folder: Path, max_page_bytes: int) -> tuple[dict[str, str], dict[str, int]]:
+def render_part(
+    names: list[str], folder: Path, max_page_bytes: int
+) -> tuple[dict[str, str], dict[str, int]]:
     """Pages by module and failures by reason. A child that dies is started again behind the module that killed it."""
     pages: dict[str, str] = {}
     failures = {"import_failed": 0, "crashed": 0, "too_large": 0}
@@ -141,7 +209,9 @@ def render_part(names: list[str], folder: Path, max_page_bytes: int) -> tuple[di
         command = [sys.executable, "-m", "jobs.sample", "--render", str(request)]
         seen = 0
         try:
-            for event in run_child(command, log, "sample", {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg"}):
+            for event in run_child(
+                command, log, "sample", {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg"}
+            ):
                 seen += 1
                 if event["event"] == "page" and event["bytes"] > max_page_bytes:
                     failures["too_large"] += 1
@@ -172,11 +242,17 @@ def render(request: Path) -> None:
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.environ.clear()  # modules show what they find there
-    os.environ.update({"PATH": "/usr/bin:/bin", "HOME": "/", "PYTHONHASHSEED": "0", "MPLBACKEND": "agg"})
+    os.environ.update(
+        {"PATH": "/usr/bin:/bin", "HOME": "/", "PYTHONHASHSEED": "0", "MPLBACKEND": "agg"}
+    )
     sys.argv[1:] = []
     time.time = lambda: 0.0
     html = pydoc.HTMLDoc()
-    prefixes = sorted({sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")}, key=len, reverse=True)
+    prefixes = sorted(
+        {sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")},
+        key=len,
+        reverse=True,
+    )
     for number, name in enumerate(json.loads(request.read_text())):
         signal.alarm(20)
         try:
@@ -194,7 +270,12 @@ def render(request: Path) -> None:
             page = page.replace(prefix, "/usr/lib/python3")
         file = request.with_suffix(f".{number}.html")
         file.write_text(page, errors="replace")
-        events.write(json.dumps({"event": "page", "module": name, "file": str(file), "bytes": file.stat().st_size}) + "\n")
+        events.write(
+            json.dumps(
+                {"event": "page", "module": name, "file": str(file), "bytes": file.stat().st_size}
+            )
+            + "\n"
+        )
     events.flush()
     os._exit(0)
 
@@ -202,7 +283,9 @@ def render(request: Path) -> None:
 def warc(filename: str, pages: list[tuple[str, str]]) -> bytes:
     """A WARC file, one gzip member a record: warcinfo, then a request and a response for each page (module, HTML)."""
     info = b"software: gristmill sample\r\nformat: WARC File Format 1.1\r\ndescription: pydoc pages\r\n"
-    records = [record("warcinfo", filename, "application/warc-fields", info, {"WARC-Filename": filename})]
+    records = [
+        record("warcinfo", filename, "application/warc-fields", info, {"WARC-Filename": filename})
+    ]
     for name, page in pages:
         url = f"https://{HOST}/{name}.html"
         request = f"GET /{name}.html HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: gristmill\r\nAccept: text/html\r\n\r\n".encode()
@@ -210,9 +293,13 @@ def warc(filename: str, pages: list[tuple[str, str]]) -> bytes:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         response_id = record_id("response", url)
         fields = {"WARC-Target-URI": url, "WARC-Payload-Digest": sha1(body)}
-        records.append(record("response", url, "application/http; msgtype=response", head + body, fields))
+        records.append(
+            record("response", url, "application/http; msgtype=response", head + body, fields)
+        )
         concurrent = {"WARC-Target-URI": url, "WARC-Concurrent-To": response_id}
-        records.append(record("request", url, "application/http; msgtype=request", request, concurrent))
+        records.append(
+            record("request", url, "application/http; msgtype=request", request, concurrent)
+        )
     return b"".join(gzip.compress(each, 6, mtime=0) for each in records)
 
 
@@ -248,7 +335,12 @@ def main() -> None:
         render(Path(sys.argv[2]))
     try:
         with contextlib.suppress(BrokenPipeError):
-            emit("result", digest=run(Task.from_request(STEP, json.loads(Path(sys.argv[1]).read_bytes()))).digest)
+            emit(
+                "result",
+                digest=run(
+                    Task.from_request(STEP, json.loads(Path(sys.argv[1]).read_bytes()))
+                ).digest,
+            )
     except GristmillError as error:
         emit_failure(error)
         sys.exit(1)

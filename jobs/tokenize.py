@@ -30,10 +30,10 @@ from infra.lake import Artifact, Writer
 from infra.manifest import SHORT, Counts, Manifest
 from infra.parameters import option, parameters
 from infra.step import Step, Task
-from jobs.encoding import ENCODED, PASSED, dtype_of, encode_batches
-from jobs.order import below, keyed_hash, read_spread, slot
-from jobs.session import Session
+from jobs.spark.order import below, keyed_hash, read_spread, slot
+from jobs.spark.session import Session
 from jobs.tokenizer import load
+from jobs.tokens.encoding import ENCODED, PASSED, dtype_of, encode_batches
 
 BLOCK_BYTES = 64 << 20
 COLUMNS = ("doc_id", "source", "tokens", "n_tokens", "n_bytes", "split")
@@ -44,15 +44,26 @@ ROW_ORDER = ("order", "doc_id", "warc_file", "warc_offset")
 class TokenizeParameters:
     """How documents are split and how the files are cut."""
 
-    val_fraction: float = option(0.01, "share of the documents (or of each one's tokens) that validates", ge=0, lt=1)
-    split_by: Literal["doc", "tail"] = option("doc", "doc: whole documents by hash; tail: the end of each document, for a few long texts")
+    val_fraction: float = option(
+        0.01, "share of the documents (or of each one's tokens) that validates", ge=0, lt=1
+    )
+    split_by: Literal["doc", "tail"] = option(
+        "doc", "doc: whole documents by hash; tail: the end of each document, for a few long texts"
+    )
     seed: int = option(0, "seed of the order and of the split", ge=0)
     file_tokens: int = option(32_000_000, "about how many tokens a file holds", unit="tokens", ge=1)
-    row_group_tokens: int = option(2_000_000, "about how many tokens a row group holds", unit="tokens", ge=1)
+    row_group_tokens: int = option(
+        2_000_000, "about how many tokens a row group holds", unit="tokens", ge=1
+    )
 
 
 STEP = Step(
-    name="tokenize", kind="tokens", version=1, parameters=TokenizeParameters, inputs=("documents", "tokenizer"), module="jobs.tokenize"
+    name="tokenize",
+    kind="tokens",
+    version=1,
+    parameters=TokenizeParameters,
+    inputs=("documents", "tokenizer"),
+    module="jobs.tokenize",
 )
 
 
@@ -64,21 +75,39 @@ def run(session: Session, task: Task) -> Manifest:
     rows = session.checkpoint(writer, "encoded", encoded(session, task))
     present = rows.where("n_tokens > 0")
     if p.split_by == "doc":
-        present = present.withColumn("split", F.when(_validates(present, p), "val").otherwise("train"))
+        present = present.withColumn(
+            "split", F.when(_validates(present, p), "val").otherwise("train")
+        )
     totals = {row["split"]: row for row in _totals(present)}
     if "train" not in totals:
-        raise GristmillError("tokenize: no document is left to train on; give more documents, or split_by tail")
-    write_ordered(session, writer, present, {split: int(row["tokens"]) for split, row in totals.items()}, p)
+        raise GristmillError(
+            "tokenize: no document is left to train on; give more documents, or split_by tail"
+        )
+    write_ordered(
+        session, writer, present, {split: int(row["tokens"]) for split, row in totals.items()}, p
+    )
     empty = rows.where("n_tokens = 0").select(*PASSED, F.lit("no_tokens").alias("reject_reason"))
     rejected = empty.count()
     session.write(writer, empty, "rejected", keys=("doc_id", "warc_file", "warc_offset"))
     documents = present.where("part = 0").count()
-    splits = {split: _split_details(totals.get(split), writer.artifact, split) for split in ("train", "val")}
+    splits = {
+        split: _split_details(totals.get(split), writer.artifact, split)
+        for split in ("train", "val")
+    }
     counts = Counts(
-        rows_in, documents, {"no_tokens": rejected} if rejected else {}, {f"tokens_{split}": splits[split]["tokens"] for split in splits}
+        rows_in,
+        documents,
+        {"no_tokens": rejected} if rejected else {},
+        {f"tokens_{split}": splits[split]["tokens"] for split in splits},
     )
-    details = {**_tokenizer_details(task.inputs["tokenizer"]), "rows": sum(int(row["rows"]) for row in totals.values()), "splits": splits}
-    return writer.commit(counts, details=details, spark_application_id=session.spark.sparkContext.applicationId)
+    details = {
+        **_tokenizer_details(task.inputs["tokenizer"]),
+        "rows": sum(int(row["rows"]) for row in totals.values()),
+        "splits": splits,
+    }
+    return writer.commit(
+        counts, details=details, spark_application_id=session.spark.sparkContext.applicationId
+    )
 
 
 def encoded(session: Session, task: Task) -> DataFrame:
@@ -91,21 +120,36 @@ def encoded(session: Session, task: Task) -> DataFrame:
         eos_id=int(config["eos_id"]),
         tail=p.val_fraction if p.split_by == "tail" else 0.0,
     )
-    return read_spread(session, task.inputs["documents"], *PASSED, "text").mapInArrow(encode, ENCODED)
+    return read_spread(session, task.inputs["documents"], *PASSED, "text").mapInArrow(
+        encode, ENCODED
+    )
 
 
-def write_ordered(session: Session, writer: Writer, rows: DataFrame, tokens: dict[str, int], p: TokenizeParameters) -> None:
+def write_ordered(
+    session: Session, writer: Writer, rows: DataFrame, tokens: dict[str, int], p: TokenizeParameters
+) -> None:
     """Write the rows in the seeded order, train files before val files; `tokens`: how many each split has.
 
     A partition is a range of the order, so that files follow each other in it. As the order is random, a row group gets its tokens by a
     limit on rows.
     """
-    train_files, val_files = (-(-tokens.get(split, 0) // p.file_tokens) for split in ("train", "val"))
-    place = F.when(F.col("split") == "train", slot(F.col("order"), train_files)).otherwise(slot(F.col("order"), val_files) + train_files)
-    keyed = rows.withColumn("order", keyed_hash(p.seed, "order")).withColumn("place", place.cast("int"))
-    ordered = keyed.repartitionById(train_files + val_files, "place").sortWithinPartitions(*ROW_ORDER)
+    train_files, val_files = (
+        -(-tokens.get(split, 0) // p.file_tokens) for split in ("train", "val")
+    )
+    place = F.when(F.col("split") == "train", slot(F.col("order"), train_files)).otherwise(
+        slot(F.col("order"), val_files) + train_files
+    )
+    keyed = rows.withColumn("order", keyed_hash(p.seed, "order")).withColumn(
+        "place", place.cast("int")
+    )
+    ordered = keyed.repartitionById(train_files + val_files, "place").sortWithinPartitions(
+        *ROW_ORDER
+    )
     mean = sum(tokens.values()) / rows.count()
-    options = {"parquet.block.row.count.limit": str(max(1, round(p.row_group_tokens / mean))), "parquet.block.size": str(BLOCK_BYTES)}
+    options = {
+        "parquet.block.row.count.limit": str(max(1, round(p.row_group_tokens / mean))),
+        "parquet.block.size": str(BLOCK_BYTES),
+    }
     session.append(writer, ordered.select(*COLUMNS), **options)
 
 
@@ -119,7 +163,11 @@ def _validates(present: DataFrame, p: TokenizeParameters) -> Column:
 
 
 def _totals(present: DataFrame) -> list[Any]:
-    columns = [F.sum("n_tokens").alias("tokens"), F.sum("n_bytes").alias("bytes"), F.count(F.lit(1)).alias("rows")]
+    columns = [
+        F.sum("n_tokens").alias("tokens"),
+        F.sum("n_bytes").alias("bytes"),
+        F.count(F.lit(1)).alias("rows"),
+    ]
     return present.groupBy("split").agg(*columns).collect()
 
 
@@ -154,7 +202,15 @@ def row_groups(artifact: Artifact, split: str) -> list[dict[str, Any]]:
             continue
         with storage.open_read(info.uri) as stream:
             file = pq.ParquetFile(stream)
-            groups = [file.read_row_group(i, columns=["n_tokens", "split"]) for i in range(file.num_row_groups)]
+            groups = [
+                file.read_row_group(i, columns=["n_tokens", "split"])
+                for i in range(file.num_row_groups)
+            ]
         if groups and groups[0]["split"][0].as_py() == split:
-            files.append({"path": info.path, "row_groups": [int(np.sum(group["n_tokens"].to_numpy())) for group in groups]})
+            files.append(
+                {
+                    "path": info.path,
+                    "row_groups": [int(np.sum(group["n_tokens"].to_numpy())) for group in groups],
+                }
+            )
     return files

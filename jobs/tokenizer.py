@@ -5,7 +5,7 @@ In: any artifact with documents. Out: tokenizer.json, loadable with `tokenizers.
 
 A bpe tokenizer is trained on a seeded sample of about `sample_bytes` bytes of text, drawn by a hash of doc_id: the result depends
 on neither cores nor row order. bytes needs no document and chars reads the characters of all. Rows out are the documents used, the
-others are rejected as `not_sampled`. The sample passes through the driver, one partition at a time (`jobs.vocabulary` has the models).
+others are rejected as `not_sampled`. The sample passes through the driver, one partition at a time (`jobs.tokens.vocabulary` has the models).
 """
 
 import json
@@ -23,24 +23,36 @@ from infra.lake import Artifact
 from infra.manifest import Counts, Manifest
 from infra.parameters import option, parameters
 from infra.step import Step, Task
-from jobs.order import below, keyed_hash, read_spread
-from jobs.session import Session
-from jobs.vocabulary import bytes_tokenizer, chars_tokenizer, end_of_text, train_bpe
+from jobs.spark.order import below, keyed_hash, read_spread
+from jobs.spark.session import Session
+from jobs.tokens.vocabulary import bytes_tokenizer, chars_tokenizer, end_of_text, train_bpe
 
 
 @parameters
 class TokenizerParameters:
     """What the tokenizer is and what it learns from."""
 
-    type: Literal["bpe", "bytes", "chars"] = option("bpe", "bpe: byte-level BPE; bytes: UTF-8 bytes; chars: characters of the corpus")
+    type: Literal["bpe", "bytes", "chars"] = option(
+        "bpe", "bpe: byte-level BPE; bytes: UTF-8 bytes; chars: characters of the corpus"
+    )
     vocab_size: int = option(
-        8192, "size of a bpe vocabulary with its end of text; the others have their natural size", unit="tokens", ge=257
+        8192,
+        "size of a bpe vocabulary with its end of text; the others have their natural size",
+        unit="tokens",
+        ge=257,
     )
     sample_bytes: int = option(100_000_000, "text to train a bpe tokenizer on", unit="bytes", ge=1)
     seed: int = option(0, "seed of the sample", ge=0)
 
 
-STEP = Step(name="tokenizer", kind="tokenizer", version=1, parameters=TokenizerParameters, inputs=("documents",), module="jobs.tokenizer")
+STEP = Step(
+    name="tokenizer",
+    kind="tokenizer",
+    version=1,
+    parameters=TokenizerParameters,
+    inputs=("documents",),
+    module="jobs.tokenizer",
+)
 
 
 def run(session: Session, task: Task) -> Manifest:
@@ -61,13 +73,23 @@ def run(session: Session, task: Task) -> Manifest:
         used, used_bytes = _size(chosen)
         tokenizer = train_bpe(_texts(chosen), p.vocab_size)
     if p.type != "bytes" and not used_bytes:
-        raise GristmillError(f"tokenizer: {documents.uri} has no text to learn from; relax what its rejected/ rows name")
-    config = {"type": p.type, "vocab_size": tokenizer.get_vocab_size(), "eos_id": end_of_text(tokenizer)}
+        raise GristmillError(
+            f"tokenizer: {documents.uri} has no text to learn from; relax what its rejected/ rows name"
+        )
+    config = {
+        "type": p.type,
+        "vocab_size": tokenizer.get_vocab_size(),
+        "eos_id": end_of_text(tokenizer),
+    }
     storage.write_bytes(writer.file("tokenizer.json"), tokenizer.to_str().encode())
     storage.write_bytes(writer.file("config.json"), (json.dumps(config) + "\n").encode())
     missed = rows_in - used
-    counts = Counts(rows_in, used, {"not_sampled": missed} if missed else {}, {"sampled_bytes": used_bytes})
-    return writer.commit(counts, details=config, spark_application_id=session.spark.sparkContext.applicationId)
+    counts = Counts(
+        rows_in, used, {"not_sampled": missed} if missed else {}, {"sampled_bytes": used_bytes}
+    )
+    return writer.commit(
+        counts, details=config, spark_application_id=session.spark.sparkContext.applicationId
+    )
 
 
 def load(artifact: Artifact) -> tuple[Tokenizer, dict[str, int | str]]:
@@ -89,7 +111,9 @@ def sample(texts: DataFrame, sample_bytes: int, seed: int) -> DataFrame:
 
 
 def _size(texts: DataFrame) -> tuple[int, int]:
-    row = texts.agg(F.count(F.lit(1)).alias("documents"), F.sum(F.octet_length("text")).alias("bytes")).first()
+    row = texts.agg(
+        F.count(F.lit(1)).alias("documents"), F.sum(F.octet_length("text")).alias("bytes")
+    ).first()
     return (int(row["documents"]), int(row["bytes"] or 0)) if row else (0, 0)
 
 
@@ -98,7 +122,9 @@ def _texts(texts: DataFrame) -> Iterator[str]:
 
 
 def _characters(texts: DataFrame) -> list[str]:
-    found = texts.select("text").mapInArrow(character_batches, "character string").distinct().collect()
+    found = (
+        texts.select("text").mapInArrow(character_batches, "character string").distinct().collect()
+    )
     return [row["character"] for row in found]
 
 

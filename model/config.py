@@ -18,29 +18,48 @@ class ModelConfig:
     Off by default, and without a released class to export to: `conv_tokens`, and `ffn="relu2"`.
     """
 
-    architecture: Literal["decoder"] = option("decoder", "name in model.architectures.ARCHITECTURES")
-    vocab_size: int = option(0, "token types; 0: taken from the tokens artifact", unit="tokens", ge=0)
+    architecture: Literal["decoder"] = option(
+        "decoder", "name in model.architectures.ARCHITECTURES"
+    )
+    vocab_size: int = option(
+        0, "token types; 0: taken from the tokens artifact", unit="tokens", ge=0
+    )
     context_tokens: int = option(256, "longest sequence it is trained on", unit="tokens", ge=1)
     layers: int = option(4, "transformer blocks", ge=1)
     heads: int = option(4, "attention heads", ge=1)
-    kv_heads: int = option(0, "heads of keys and values (grouped queries, arXiv:2305.13245); 0: as many as heads", ge=0)
+    kv_heads: int = option(
+        0, "heads of keys and values (grouped queries, arXiv:2305.13245); 0: as many as heads", ge=0
+    )
     width: int = option(128, "width of the residual stream", ge=2)
     ffn_width: int = option(352, "inner width of the feed-forward layer", ge=1)
-    ffn: Literal["swiglu", "relu2"] = option("swiglu", "feed-forward: SwiGLU (arXiv:2002.05202) or squared ReLU (arXiv:2109.08668)")
+    ffn: Literal["swiglu", "relu2"] = option(
+        "swiglu", "feed-forward: SwiGLU (arXiv:2002.05202) or squared ReLU (arXiv:2109.08668)"
+    )
     qk_norm: bool = option(True, "RMSNorm over each head of queries and keys (arXiv:2302.05442)")
     tied: bool = option(True, "output head shares the embedding's weight (arXiv:1608.05859)")
     rope_theta: float = option(10000.0, "base of the rotary angles (arXiv:2104.09864)", gt=0)
     norm_eps: float = option(1e-6, "epsilon of every RMSNorm", gt=0)
     conv_tokens: int = option(
-        0, "causal depthwise convolution before attention and feed-forward (Canon layers, Allen-Zhu 2025); 0: none", unit="tokens", ge=0
+        0,
+        "causal depthwise convolution before attention and feed-forward (Canon layers, Allen-Zhu 2025); 0: none",
+        unit="tokens",
+        ge=0,
     )
-    init_std: float = option(0.02, "standard deviation of initial weights; outputs of a block by 1/sqrt(2 layers) of it", gt=0)
+    init_std: float = option(
+        0.02,
+        "standard deviation of initial weights; outputs of a block by 1/sqrt(2 layers) of it",
+        gt=0,
+    )
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 2:
-            raise UsageError(f"model.width: {self.width} must be heads ({self.heads}) times an even number; change width or heads")
+            raise UsageError(
+                f"model.width: {self.width} must be heads ({self.heads}) times an even number; change width or heads"
+            )
         if self.heads % (self.kv_heads or self.heads):
-            raise UsageError(f"model.kv_heads: {self.kv_heads} must divide heads ({self.heads}); change one of them")
+            raise UsageError(
+                f"model.kv_heads: {self.kv_heads} must divide heads ({self.heads}); change one of them"
+            )
 
     @property
     def head_width(self) -> int:
@@ -55,7 +74,9 @@ class ModelConfig:
     def with_vocabulary(self, size: int) -> "ModelConfig":
         """This shape for a vocabulary of `size`. Raises UsageError where the config names another size that is too small."""
         if self.vocab_size and self.vocab_size < size:
-            raise UsageError(f"model.vocab_size: {self.vocab_size} is below the tokens' vocabulary of {size}; set it to 0")
+            raise UsageError(
+                f"model.vocab_size: {self.vocab_size} is below the tokens' vocabulary of {size}; set it to 0"
+            )
         return dataclasses.replace(self, vocab_size=self.vocab_size or size)
 
 
@@ -63,7 +84,9 @@ class ModelConfig:
 class OptimizerParameters:
     """Muon for the matrices inside the blocks, AdamW for embeddings, head and vectors; one schedule for both."""
 
-    muon_lr: float = option(0.02, "peak learning rate of Muon (an update has spectral norm about 1)", gt=0)
+    muon_lr: float = option(
+        0.02, "peak learning rate of Muon (an update has spectral norm about 1)", gt=0
+    )
     muon_momentum: float = option(0.95, "Nesterov momentum of Muon", ge=0, lt=1)
     muon_iterations: int = option(5, "Newton-Schulz iterations", ge=1)
     adamw_lr: float = option(3e-3, "peak learning rate of AdamW", gt=0)
@@ -72,10 +95,16 @@ class OptimizerParameters:
     beta2: float = option(0.95, "AdamW: decay of the mean square", ge=0, lt=1)
     adamw_eps: float = option(1e-10, "AdamW: epsilon", gt=0)
     weight_decay: float = option(0.0, "decoupled weight decay of all matrices", ge=0)
-    schedule: Literal["cosine", "wsd", "linear"] = option("wsd", "learning rate over the steps: cosine, warm-up-stable-decay or linear")
+    schedule: Literal["cosine", "wsd", "linear"] = option(
+        "wsd", "learning rate over the steps: cosine, warm-up-stable-decay or linear"
+    )
     warmup_steps: int = option(0, "linear warm-up", unit="steps", ge=0)
-    decay_fraction: float = option(0.4, "wsd: last part of the steps in which the rate falls", ge=0, le=1)
-    final_lr_fraction: float = option(0.0, "rate after the last step, as a fraction of the peak", ge=0, le=1)
+    decay_fraction: float = option(
+        0.4, "wsd: last part of the steps in which the rate falls", ge=0, le=1
+    )
+    final_lr_fraction: float = option(
+        0.0, "rate after the last step, as a fraction of the peak", ge=0, le=1
+    )
 
 
 @parameters
@@ -86,20 +115,41 @@ class TrainParameters:
     optimizer: OptimizerParameters = option(OptimizerParameters, "optimizer and schedule")
     objective: Literal["causal"] = option("causal", "name in model.objectives.OBJECTIVES")
     steps: int = option(1000, "optimizer steps", unit="steps", ge=1)
-    global_batch_sequences: int = option(32, "sequences of context_tokens in one step, over all processes", unit="sequences", ge=1)
-    micro_batch_sequences: int = option(16, "sequences a process computes at once", unit="sequences", identity=False, ge=1)
+    global_batch_sequences: int = option(
+        32, "sequences of context_tokens in one step, over all processes", unit="sequences", ge=1
+    )
+    micro_batch_sequences: int = option(
+        16, "sequences a process computes at once", unit="sequences", identity=False, ge=1
+    )
     clip_norm: float = option(1.0, "largest norm of the whole gradient; 0: no clipping", ge=0)
-    precision: Literal["fp32", "bf16"] = option("fp32", "compute in fp32, or in bf16 with fp32 weights, gradients and optimizer")
+    precision: Literal["fp32", "bf16"] = option(
+        "fp32", "compute in fp32, or in bf16 with fp32 weights, gradients and optimizer"
+    )
     seed: int = option(1, "seed of initial weights and data order", ge=0)
-    validate_every_steps: int = option(100, "steps between validations; the last step is always validated", unit="steps", ge=1)
-    validate_tokens: int = option(0, "validation tokens at most, from the start of the split; 0: all", unit="tokens", ge=0)
-    patience: int = option(0, "stop after that many validations without a better loss; 0: never", unit="validations", ge=0)
+    validate_every_steps: int = option(
+        100, "steps between validations; the last step is always validated", unit="steps", ge=1
+    )
+    validate_tokens: int = option(
+        0, "validation tokens at most, from the start of the split; 0: all", unit="tokens", ge=0
+    )
+    patience: int = option(
+        0,
+        "stop after that many validations without a better loss; 0: never",
+        unit="validations",
+        ge=0,
+    )
     final_weights: Literal["auto", "last", "best"] = option(
         "auto", "weights of the final model; auto: best after early stopping, else last"
     )
-    checkpoint_every_steps: int = option(200, "steps between checkpoints", unit="steps", identity=False, ge=1)
-    keep_checkpoints: int = option(2, "newest checkpoints kept besides the best", identity=False, ge=1)
-    processes: int = option(1, "training processes (torchrun)", unit="processes", identity=False, ge=1)
+    checkpoint_every_steps: int = option(
+        200, "steps between checkpoints", unit="steps", identity=False, ge=1
+    )
+    keep_checkpoints: int = option(
+        2, "newest checkpoints kept besides the best", identity=False, ge=1
+    )
+    processes: int = option(
+        1, "training processes (torchrun)", unit="processes", identity=False, ge=1
+    )
 
     @property
     def global_batch_tokens(self) -> int:
@@ -111,9 +161,16 @@ class TrainParameters:
 class EvaluateParameters:
     """What is measured on a trained model, and how much it writes for a reader."""
 
-    validate_tokens: int = option(0, "validation tokens at most, from the start of the split; 0: all", unit="tokens", ge=0)
-    batch_sequences: int = option(32, "sequences computed at once", unit="sequences", identity=False, ge=1)
-    prompts: list[str] = option(lambda: ["", "The ", "In this "], "beginnings that the model continues; empty: from the end-of-text token")
+    validate_tokens: int = option(
+        0, "validation tokens at most, from the start of the split; 0: all", unit="tokens", ge=0
+    )
+    batch_sequences: int = option(
+        32, "sequences computed at once", unit="sequences", identity=False, ge=1
+    )
+    prompts: list[str] = option(
+        lambda: ["", "The ", "In this "],
+        "beginnings that the model continues; empty: from the end-of-text token",
+    )
     sample_tokens: int = option(120, "tokens written after each prompt", unit="tokens", ge=0)
     temperature: float = option(0.8, "sampling temperature; 0: always the likeliest token", ge=0)
     top_k: int = option(50, "sample among that many likeliest tokens; 0: all", unit="tokens", ge=0)

@@ -16,7 +16,7 @@ from infra.errors import GristmillError
 from infra.manifest import Counts, Manifest
 from infra.process import emit
 from infra.step import Task
-from model.checkpoint import read_model
+from model.checkpoint.running import read_model
 from model.evaluations import EVALUATIONS, Subject
 from model.runtime import main
 from model.steps import EVALUATE as STEP
@@ -33,7 +33,9 @@ def run(task: Task) -> Manifest:
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, config = read_model(task.inputs["checkpoints"], device)
-    subject = Subject(model, config, device, task.inputs["tokens"], task.inputs["tokenizer"], task.parameters)
+    subject = Subject(
+        model, config, device, task.inputs["tokens"], task.inputs["tokenizer"], task.parameters
+    )
     writer = task.lake.begin(task.identity, task.name)
     details: dict[str, Any] = {"checkpoint": trained.digest[:12]}
     rows = 0
@@ -43,8 +45,15 @@ def run(task: Task) -> Manifest:
         details.update(outcome.details)
         rows += outcome.rows
         for file, content in outcome.files.items():
-            storage.write_bytes(writer.file(file), (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-    emit("metric", step=0, **{key: value for key, value in details.items() if isinstance(value, float)})
+            storage.write_bytes(
+                writer.file(file),
+                (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(),
+            )
+    emit(
+        "metric",
+        step=0,
+        **{key: value for key, value in details.items() if isinstance(value, float)},
+    )
     return writer.commit(Counts(rows, rows), details=details)
 
 

@@ -20,7 +20,7 @@ from infra import storage
 from infra.errors import GristmillError, UsageError
 from infra.lake import Artifact, Lake
 from infra.process import die_with_parent, emit, emit_failure
-from model.checkpoint import read_model
+from model.checkpoint.running import read_model
 
 
 @torch.no_grad()
@@ -58,11 +58,21 @@ def choose(logits: torch.Tensor, temperature: float, top_k: int, generator: torc
     if 0 < top_k < logits.numel():
         limit = logits.topk(top_k).values[-1]
         logits = logits.masked_fill(logits < limit, -torch.inf)
-    return int(torch.multinomial(torch.softmax(logits / temperature, dim=0), 1, generator=generator))
+    return int(
+        torch.multinomial(torch.softmax(logits / temperature, dim=0), 1, generator=generator)
+    )
 
 
 def continue_text(
-    model: nn.Module, tokenizer: Artifact, prompt: str, count: int, *, context_tokens: int, temperature: float, top_k: int, seed: int
+    model: nn.Module,
+    tokenizer: Artifact,
+    prompt: str,
+    count: int,
+    *,
+    context_tokens: int,
+    temperature: float,
+    top_k: int,
+    seed: int,
 ) -> str:
     """The text that follows `prompt`, up to the end-of-text token.
 
@@ -75,14 +85,25 @@ def continue_text(
     if not ids:
         raise UsageError(f"prompt {prompt!r}: the tokenizer has no token for it; give other text")
     tokens = torch.tensor(ids, device=next(model.parameters()).device)
-    whole = generate(model, tokens, count, context_tokens=context_tokens, temperature=temperature, top_k=top_k, seed=seed, stop_id=eos_id)
+    whole = generate(
+        model,
+        tokens,
+        count,
+        context_tokens=context_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        seed=seed,
+        stop_id=eos_id,
+    )
     return str(codec.decode(whole[len(ids) :].tolist()))
 
 
 def answer(request: dict[str, Any]) -> str:
     """The continuation that a request file asks for."""
     checkpoint = Artifact(*request["checkpoint"])
-    tokenizer = Lake(checkpoint.lake_root).find(checkpoint.require().inputs["tokenizer"], "tokenizer")
+    tokenizer = Lake(checkpoint.lake_root).find(
+        checkpoint.require().inputs["tokenizer"], "tokenizer"
+    )
     model, config = read_model(checkpoint)
     return continue_text(
         model,

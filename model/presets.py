@@ -28,8 +28,18 @@ def shakespeare_char() -> TrainParameters:
     `gristmill train --preset shakespeare_char` on the text, split by its tail, shows it.
     """
     return TrainParameters(
-        model=ModelConfig(context_tokens=64, layers=4, heads=4, width=128, ffn_width=512, ffn="relu2", conv_tokens=4),
-        optimizer=OptimizerParameters(muon_lr=0.02, muon_momentum=0.85, adamw_lr=0.02, schedule="linear"),
+        model=ModelConfig(
+            context_tokens=64,
+            layers=4,
+            heads=4,
+            width=128,
+            ffn_width=512,
+            ffn="relu2",
+            conv_tokens=4,
+        ),
+        optimizer=OptimizerParameters(
+            muon_lr=0.02, muon_momentum=0.85, adamw_lr=0.02, schedule="linear"
+        ),
         steps=300,
         global_batch_sequences=12,
         micro_batch_sequences=6,
@@ -40,7 +50,9 @@ def gpt2_small() -> TrainParameters:
     """GPT-2 small's size (12 layers of 768, 124 M parameters; Radford et al. 2019) with this house's parts; rates not tuned."""
     return TrainParameters(
         model=ModelConfig(context_tokens=1024, layers=12, heads=12, width=768, ffn_width=2048),
-        optimizer=OptimizerParameters(muon_lr=0.02, adamw_lr=3e-3, weight_decay=0.1, warmup_steps=250),
+        optimizer=OptimizerParameters(
+            muon_lr=0.02, adamw_lr=3e-3, weight_decay=0.1, warmup_steps=250
+        ),
         steps=10000,
         global_batch_sequences=512,
         micro_batch_sequences=16,
@@ -66,7 +78,12 @@ def llama_7b() -> TrainParameters:
             norm_eps=1e-5,
         ),
         optimizer=OptimizerParameters(
-            muon_lr=0.02, adamw_lr=3e-4, weight_decay=0.1, schedule="cosine", warmup_steps=2000, final_lr_fraction=0.1
+            muon_lr=0.02,
+            adamw_lr=3e-4,
+            weight_decay=0.1,
+            schedule="cosine",
+            warmup_steps=2000,
+            final_lr_fraction=0.1,
         ),
         steps=500000,
         global_batch_sequences=1024,

@@ -32,7 +32,9 @@ def peak_memory_bytes(device: torch.device) -> int:
 class Reporter:
     """Rank 0's voice. flops_a_token: of forward and backward pass."""
 
-    def __init__(self, task: Task, processes: Processes, total_steps: int, flops_a_token: float) -> None:
+    def __init__(
+        self, task: Task, processes: Processes, total_steps: int, flops_a_token: float
+    ) -> None:
         self._processes = processes
         self._total = total_steps
         self._flops = flops_a_token
@@ -51,7 +53,10 @@ class Reporter:
         self._seconds, self._tokens = self._seconds + seconds, self._tokens + tokens
         rate = tokens / seconds
         memory = float(peak_memory_bytes(self._processes.device))
-        self._tell(step, {**values, "tokens_per_second": rate, "peak_memory_bytes": memory, **self._mfu(rate)})
+        self._tell(
+            step,
+            {**values, "tokens_per_second": rate, "peak_memory_bytes": memory, **self._mfu(rate)},
+        )
         self._mark = time.perf_counter()
 
     def validated(self, step: int, loss: float) -> None:
@@ -88,4 +93,8 @@ class Reporter:
             return {}
         name = torch.cuda.get_device_name(self._processes.device)
         peak = next((flops for key, flops in PEAK_FLOPS.items() if key in name), None)
-        return {"mfu": tokens_per_second * self._flops / (peak * self._processes.world)} if peak else {}
+        return (
+            {"mfu": tokens_per_second * self._flops / (peak * self._processes.world)}
+            if peak
+            else {}
+        )

@@ -54,7 +54,9 @@ class Processes:
 
 def start_processes() -> Processes:
     """Join torchrun's group, or be a group of one without torchrun. gloo on the CPU, with nccl beside it where there is CUDA."""
-    warnings.filterwarnings("ignore", message="torch.distributed.*(barrier|device_id)", category=UserWarning)
+    warnings.filterwarnings(
+        "ignore", message="torch.distributed.*(barrier|device_id)", category=UserWarning
+    )
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     local_world = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     world = int(os.environ.get("WORLD_SIZE", "1"))
@@ -72,7 +74,14 @@ def start_processes() -> Processes:
     else:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-    return Processes(dist.get_rank(), dist.get_world_size(), device, mesh, dist.new_group(backend="gloo"), dist.new_group(backend="gloo"))
+    return Processes(
+        dist.get_rank(),
+        dist.get_world_size(),
+        device,
+        mesh,
+        dist.new_group(backend="gloo"),
+        dist.new_group(backend="gloo"),
+    )
 
 
 class Interruption:

@@ -22,16 +22,16 @@ from infra.parameters import plain
 from infra.process import emit
 from infra.step import Task
 from model.architectures import build_model, init_weights, parameter_count
-from model.checkpoint import PREFIX, Checkpoints, TrainerState, write_model
+from model.checkpoint.running import PREFIX, Checkpoints, TrainerState, write_model
 from model.config import TrainParameters
-from model.data import Shape, TokenSplit, TrainLoader
+from model.data.tokens import Shape, TokenSplit, TrainLoader
+from model.data.validation import ValidationWindows, validation_loss
 from model.objectives import OBJECTIVES
 from model.optim import build_optimizers, lr_at, set_rate
 from model.parallelize import clip_gradients, parallelize, reduce_gradients_after
 from model.reporting import Reporter, peak_memory_bytes
 from model.runtime import Interruption, Processes, main, start_processes
 from model.steps import TRAIN as STEP
-from model.validation import ValidationWindows, validation_loss
 
 CURVE_POINTS = 500
 
@@ -43,8 +43,16 @@ class Trainer:
         self.task, self.processes = task, processes
         self.parameters: TrainParameters = task.parameters
         p = self.parameters
-        self.train_split, self.val_split = (TokenSplit(task.inputs["tokens"], name) for name in ("train", "val"))
-        shape = Shape(p.model.context_tokens, p.global_batch_sequences, p.micro_batch_sequences, processes.rank, processes.world)
+        self.train_split, self.val_split = (
+            TokenSplit(task.inputs["tokens"], name) for name in ("train", "val")
+        )
+        shape = Shape(
+            p.model.context_tokens,
+            p.global_batch_sequences,
+            p.micro_batch_sequences,
+            processes.rank,
+            processes.world,
+        )
         self.loader = TrainLoader(self.train_split, shape, p.seed)
         self.config = p.model.with_vocabulary(self.train_split.vocab_size)
         with torch.device("meta"):
@@ -56,14 +64,19 @@ class Trainer:
         self.optimizers = build_optimizers(self.model, p)
         self.checkpoints = Checkpoints(task.artifact, p.keep_checkpoints, processes.checkpoint)
         self.state = TrainerState(self.train_split.digest, p.seed)
-        flops_a_token = 6 * self.parameter_count + 12 * self.config.layers * self.config.width * p.model.context_tokens
+        flops_a_token = (
+            6 * self.parameter_count
+            + 12 * self.config.layers * self.config.width * p.model.context_tokens
+        )
         self.reporter = Reporter(task, processes, p.steps, flops_a_token)
 
     def resume(self) -> None:
         """Continue from the newest complete checkpoint, if there is one."""
         steps = self.checkpoints.sweep()
         if steps:
-            self.state = self.checkpoints.load(steps[-1], self.model, self.optimizers, self.train_split.digest)
+            self.state = self.checkpoints.load(
+                steps[-1], self.model, self.optimizers, self.train_split.digest
+            )
             if self.processes.rank == 0:
                 emit("resumed", step=self.state.step)
 
@@ -82,7 +95,11 @@ class Trainer:
                 loss = self.global_loss(nats)
                 tokens = (self.state.sequences - told) * self.parameters.model.context_tokens
                 told = self.state.sequences
-                self.reporter.step(step, tokens, {"train_loss": loss, "gradient_norm": float(norm), "lr_multiplier": rate})
+                self.reporter.step(
+                    step,
+                    tokens,
+                    {"train_loss": loss, "gradient_norm": float(norm), "lr_multiplier": rate},
+                )
                 best_before = self.state.best_step
                 self.state.curve.append((step, loss, self.validate() if validates else None))
                 if self.state.best_step != best_before:
@@ -119,7 +136,9 @@ class Trainer:
         dist.all_reduce(total, group=self.processes.control)
         loss = float(total) / self.parameters.global_batch_tokens
         if not math.isfinite(loss):
-            raise GristmillError(f"train: the loss is {loss} at step {self.state.step}; lower the learning rates or raise warmup_steps")
+            raise GristmillError(
+                f"train: the loss is {loss} at step {self.state.step}; lower the learning rates or raise warmup_steps"
+            )
         return loss
 
     def validate(self) -> float:
@@ -127,7 +146,11 @@ class Trainer:
         loss = self.measure(self.parameters.validate_tokens)
         self.reporter.validated(self.state.step, loss)
         if self.state.best_loss is None or loss < self.state.best_loss:
-            self.state.best_loss, self.state.best_step, self.state.bad_validations = loss, self.state.step, 0
+            self.state.best_loss, self.state.best_step, self.state.bad_validations = (
+                loss,
+                self.state.step,
+                0,
+            )
         else:
             self.state.bad_validations += 1
             self.state.stopped = 0 < self.parameters.patience <= self.state.bad_validations
@@ -137,7 +160,12 @@ class Trainer:
         """Mean nats a token on the validation split, or on so many tokens from its beginning."""
         p, here = self.parameters, self.processes
         windows = ValidationWindows(
-            self.val_split, p.model.context_tokens, p.micro_batch_sequences, here.rank, here.world, cap_tokens=cap_tokens
+            self.val_split,
+            p.model.context_tokens,
+            p.micro_batch_sequences,
+            here.rank,
+            here.world,
+            cap_tokens=cap_tokens,
         )
         return validation_loss(self.model, windows, here.device, here.control)
 
@@ -153,7 +181,11 @@ class Trainer:
         """Choose the final weights, measure them on the whole validation split, write them; the manifest's details."""
         self.checkpoints.wait()
         state, choice = self.state, self.parameters.final_weights
-        chosen = state.best_step if choice == "best" or (choice == "auto" and state.stopped) else state.step
+        chosen = (
+            state.best_step
+            if choice == "best" or (choice == "auto" and state.stopped)
+            else state.step
+        )
         self.checkpoints.retain({state.step, state.best_step, chosen})
         if chosen != state.step:
             self.checkpoints.load_model(chosen, self.model)
@@ -187,7 +219,9 @@ def run(task: Task) -> Manifest | None:
     """Train, or go on training. The manifest; None when a SIGTERM came first. Raises GristmillError. Every rank calls it."""
     interruption = Interruption()
     processes = start_processes()
-    writer = task.lake.begin(task.identity, task.name, keep=(PREFIX,)) if processes.rank == 0 else None
+    writer = (
+        task.lake.begin(task.identity, task.name, keep=(PREFIX,)) if processes.rank == 0 else None
+    )
     dist.barrier(group=processes.control)
     trainer = Trainer(task, processes)
     trainer.resume()
@@ -196,7 +230,11 @@ def run(task: Task) -> Manifest | None:
         scores = {key: details[key] for key in ("val_loss", "val_bits_per_byte")}
         run_id = trainer.reporter.close("FINISHED", scores)
         rows = trainer.state.sequences
-        manifest = writer.commit(Counts(rows, rows), details=details, mlflow_run_id=run_id) if writer else None
+        manifest = (
+            writer.commit(Counts(rows, rows), details=details, mlflow_run_id=run_id)
+            if writer
+            else None
+        )
     else:
         trainer.checkpoints.wait()
         if processes.rank == 0:

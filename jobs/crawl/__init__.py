@@ -61,7 +61,9 @@ def _read(raw: IO[bytes], uri: str, max_page_bytes: int) -> Iterator[Record]:
         return json_lines(raw, codec, _own_url(uri), max_page_bytes)
     if form in ("html", "text"):
         return whole(raw, codec, _own_url(uri), form, max_page_bytes)
-    return iter([Record(0, 0, "", reason=UNREADABLE, detail=f"unknown format, starts with {head[:16]!r}")])
+    return iter(
+        [Record(0, 0, "", reason=UNREADABLE, detail=f"unknown format, starts with {head[:16]!r}")]
+    )
 
 
 def kind_of(head: bytes, name: str) -> str:
@@ -101,7 +103,9 @@ def public_uri(uri: str) -> str:
 
 
 def _own_url(uri: str) -> str:
-    return public_uri(uri) if uri.startswith(("http://", "https://")) else f"file:///{base_name(uri)}"
+    return (
+        public_uri(uri) if uri.startswith(("http://", "https://")) else f"file:///{base_name(uri)}"
+    )
 
 
 @contextmanager

@@ -8,9 +8,17 @@ from typing import IO
 from jobs.crawl import message
 from jobs.crawl.compressed import pieces
 from jobs.crawl.framing import ARC, WARC, Format, Frame, frames
-from jobs.crawl.record import DAMAGED, HTTP_ERROR, NOT_A_RESPONSE, NOT_HTML_OR_TEXT, REVISIT, TOO_LARGE, Record
+from jobs.crawl.record import (
+    DAMAGED,
+    HTTP_ERROR,
+    NOT_A_RESPONSE,
+    NOT_HTML_OR_TEXT,
+    REVISIT,
+    TOO_LARGE,
+    Record,
+)
 from jobs.crawl.stream import Stream
-from jobs.html import wide_charset
+from jobs.page.html import wide_charset
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 TEXT_TYPES = ("text/plain", "text/markdown", "text/x-markdown")
@@ -77,7 +85,16 @@ def arc_record(index: int, frame: Frame, max_page_bytes: int) -> Record:
     fields = frame.fields
     mime, charset = message.content_type(fields.get("mime", ""))
     url = fields.get("url", "")
-    base = Record(index, frame.offset, "arc", url, arc_date(fields.get("date", "")), mime, charset, size=frame.size)
+    base = Record(
+        index,
+        frame.offset,
+        "arc",
+        url,
+        arc_date(fields.get("date", "")),
+        mime,
+        charset,
+        size=frame.size,
+    )
     if frame.damage:
         return _rejected(base, DAMAGED, frame.damage)
     if url.partition(":")[0].lower() in ("http", "https"):
@@ -120,10 +137,14 @@ def is_binary(body: bytes, charset: str = "") -> bool:
     """Whether the first kilobytes cannot be text in any encoding of the web; a stray control byte is forgiven."""
     if body.startswith(BINARY_STARTS):
         return True
-    if body.startswith(UNICODE_MARKS) or charset.lower().startswith(("utf-16", "utf-32", "ucs-2", "iso-10646")):
+    if body.startswith(UNICODE_MARKS) or charset.lower().startswith(
+        ("utf-16", "utf-32", "ucs-2", "iso-10646")
+    ):
         return False
     head = body[:PROBE_BYTES]
-    return (len(head) - len(head.translate(None, CONTROLS))) * 100 > len(head) and not wide_charset(head)
+    return (len(head) - len(head.translate(None, CONTROLS))) * 100 > len(head) and not wide_charset(
+        head
+    )
 
 
 def warc_date(text: str) -> datetime | None:

@@ -23,7 +23,13 @@ from jobs.crawl.sections import Section, lz4_end, zstd_end
 BLOCK_BYTES = 1 << 18
 PROBE_BYTES = 1 << 13
 PROBE_FRAME_BYTES = 1 << 22
-MAGICS = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
+MAGICS = {
+    b"\x1f\x8b\x08": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\x00": "xz",
+}
 MAGIC_OF = {codec: magic for magic, codec in MAGICS.items()}
 SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 RECORD_START = re.compile(rb"\s*(?:WARC/\d|filedesc:|dns:|[A-Za-z][A-Za-z0-9+.-]*://)")
@@ -173,7 +179,11 @@ def _frames(raw: IO[bytes], codec: str, start: int) -> Generator[Piece, None, in
         end = end_of(raw, start) if head.startswith(MAGIC_OF[codec]) else None
         section = Section(raw, start, size if end is None else min(end, size))
         try:
-            reader = ZstdReader(section, dictionary=dictionary) if codec == "zstd" else Lz4Reader(section)
+            reader = (
+                ZstdReader(section, dictionary=dictionary)
+                if codec == "zstd"
+                else Lz4Reader(section)
+            )
             while data := reader.read(BLOCK_BYTES):
                 yield Piece(start, data)
         except OSError:

@@ -25,13 +25,23 @@ def whole(raw: IO[bytes], codec: str, url: str, kind: str, max_page_bytes: int) 
         broken |= piece.broken
         size += len(piece.data)
         if size > max_page_bytes:
-            yield Record(0, 0, kind, url, size=size, reason=TOO_LARGE, detail=f"more than {max_page_bytes} bytes")
+            yield Record(
+                0,
+                0,
+                kind,
+                url,
+                size=size,
+                reason=TOO_LARGE,
+                detail=f"more than {max_page_bytes} bytes",
+            )
             return
         parts.append(piece.data)
     body = b"".join(parts)
     mime = "text/html" if kind == "html" else "text/plain"
     if broken:
-        yield Record(0, 0, kind, url, mime=mime, size=size, reason=DAMAGED, detail="broken compression")
+        yield Record(
+            0, 0, kind, url, mime=mime, size=size, reason=DAMAGED, detail="broken compression"
+        )
     elif is_binary(body):
         yield Record(0, 0, kind, url, size=size, reason=NOT_HTML_OR_TEXT, detail="binary content")
     else:
@@ -77,7 +87,9 @@ def _json_row(index: int, offset: int, line: bytes, url: str, max_page_bytes: in
     try:
         values = json.loads(line)
     except ValueError as error:
-        return Record(index, offset, "row", size=len(line), reason=DAMAGED, detail=f"no JSON: {error}"[:200])
+        return Record(
+            index, offset, "row", size=len(line), reason=DAMAGED, detail=f"no JSON: {error}"[:200]
+        )
     if not isinstance(values, dict):
         return Record(index, offset, "row", size=len(line), reason=DAMAGED, detail="no JSON object")
     return _row(index, offset, len(line), values, url, max_page_bytes)
@@ -92,7 +104,9 @@ def parquet_rows(raw: IO[bytes], url: str, max_page_bytes: int) -> Iterator[Reco
         return
     columns = [name for name in COLUMNS if name in table.schema_arrow.names]
     if not {"text", "html"} & set(columns):
-        yield Record(0, 0, "row", reason=UNREADABLE, detail="Parquet without a column `text` or `html`")
+        yield Record(
+            0, 0, "row", reason=UNREADABLE, detail="Parquet without a column `text` or `html`"
+        )
         return
     index = row = 0
     for group in range(table.num_row_groups):
@@ -103,12 +117,20 @@ def parquet_rows(raw: IO[bytes], url: str, max_page_bytes: int) -> Iterator[Reco
                     yield _row(index, row, 0, values, url, max_page_bytes)
                     index, row = index + 1, row + 1
         except (pa.ArrowException, OSError) as error:
-            yield Record(index, row, "row", reason=DAMAGED, detail=f"row group {group}, {end - row} rows: {error}"[:200])
+            yield Record(
+                index,
+                row,
+                "row",
+                reason=DAMAGED,
+                detail=f"row group {group}, {end - row} rows: {error}"[:200],
+            )
             index += 1
         row = end
 
 
-def _row(index: int, offset: int, size: int, values: dict[str, Any], url: str, max_page_bytes: int) -> Record:
+def _row(
+    index: int, offset: int, size: int, values: dict[str, Any], url: str, max_page_bytes: int
+) -> Record:
     text, html = values.get("text"), values.get("html")
     own = values.get("url")
     where = own if isinstance(own, str) and own else f"{url}#{index}"
@@ -117,17 +139,39 @@ def _row(index: int, offset: int, size: int, values: dict[str, Any], url: str, m
     if isinstance(content, bytes):
         content = content.decode("utf-8", "replace")
     if not isinstance(content, str):
-        return Record(index, offset, "row", where, date, size=size, reason=DAMAGED, detail="no string `text` or `html`")
+        return Record(
+            index,
+            offset,
+            "row",
+            where,
+            date,
+            size=size,
+            reason=DAMAGED,
+            detail="no string `text` or `html`",
+        )
     try:
         payload = content.encode()
     except UnicodeEncodeError:
         content = content.encode("utf-8", "replace").decode()
         payload = content.encode()
     if len(payload) > max_page_bytes:
-        return Record(index, offset, "row", where, date, size=len(payload), reason=TOO_LARGE, detail=f"{len(payload)} bytes")
+        return Record(
+            index,
+            offset,
+            "row",
+            where,
+            date,
+            size=len(payload),
+            reason=TOO_LARGE,
+            detail=f"{len(payload)} bytes",
+        )
     if content is html:
-        return Record(index, offset, "row", where, date, "text/html", "utf-8", payload, size=len(payload))
-    return Record(index, offset, "row", where, date, "text/plain", "utf-8", text=content, size=len(payload))
+        return Record(
+            index, offset, "row", where, date, "text/html", "utf-8", payload, size=len(payload)
+        )
+    return Record(
+        index, offset, "row", where, date, "text/plain", "utf-8", text=content, size=len(payload)
+    )
 
 
 def _date(value: object) -> datetime | None:

@@ -114,16 +114,37 @@ def frames(stream: Stream, form: Format, block_bytes: int) -> Iterator[Frame]:
             return
         offset = stream.offset(position)
         head = form.head(stream, position)
-        lost = None if head is None else stream.take_break(position + 1, head.body, head.body, offset)
+        lost = (
+            None if head is None else stream.take_break(position + 1, head.body, head.body, offset)
+        )
         if head is None or head.length is None or lost:
-            after = lost[0] if lost else _next_mark(stream, form, head.body if head else position + 1)
+            after = (
+                lost[0] if lost else _next_mark(stream, form, head.body if head else position + 1)
+            )
             stream.take_break(position + 1, after, after, offset)
-            damage = "broken compression" if lost else "no record header here" if head is None else "no valid length in the header"
-            yield Frame(offset, {} if head is None or lost else head.fields, size=after - position, damage=damage)
+            damage = (
+                "broken compression"
+                if lost
+                else "no record header here"
+                if head is None
+                else "no valid length in the header"
+            )
+            yield Frame(
+                offset,
+                {} if head is None or lost else head.fields,
+                size=after - position,
+                damage=damage,
+            )
             position = after
             continue
         stop, damage = _end_of(stream, form, head, offset)
-        yield Frame(offset, head.fields, stream.read(head.body, min(stop, head.body + block_bytes)), stop - head.body, damage)
+        yield Frame(
+            offset,
+            head.fields,
+            stream.read(head.body, min(stop, head.body + block_bytes)),
+            stop - head.body,
+            damage,
+        )
         position = stop
 
 
@@ -150,7 +171,11 @@ def _end_of(stream: Stream, form: Format, head: Head, offset: int) -> tuple[int,
 
 
 def _is_boundary(stream: Stream, form: Format, position: int) -> bool:
-    if stream.at_end(position) or stream.starts_member(position) or stream.break_at(position) is not None:
+    if (
+        stream.at_end(position)
+        or stream.starts_member(position)
+        or stream.break_at(position) is not None
+    ):
         return True
     return form.head(stream, position) is not None
 

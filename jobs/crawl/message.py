@@ -52,7 +52,9 @@ def response(block: bytes, limit_bytes: int) -> Response:
     try:
         if "chunked" in headers.get("transfer-encoding", "").lower():
             body, damage = dechunk(body)
-        for coding in reversed(re.findall(r"[a-z0-9-]+", headers.get("content-encoding", "").lower())):
+        for coding in reversed(
+            re.findall(r"[a-z0-9-]+", headers.get("content-encoding", "").lower())
+        ):
             body, broken = decode(body, coding, limit_bytes)
             damage = damage or broken
     except TooLarge:
@@ -82,7 +84,9 @@ def dechunk(body: bytes) -> tuple[bytes, str]:
             return b"".join(parts), "the body ends within a chunk"
         at = line.end() + size
         at += 2 if body[at : at + 2] == b"\r\n" else 1 if body[at : at + 1] == b"\n" else 0
-    return b"".join(parts), "a chunk without a size line" if at < len(body) else "the body ends before the last chunk"
+    return b"".join(parts), "a chunk without a size line" if at < len(
+        body
+    ) else "the body ends before the last chunk"
 
 
 def decode(body: bytes, coding: str, limit_bytes: int) -> tuple[bytes, str]:
@@ -92,10 +96,16 @@ def decode(body: bytes, coding: str, limit_bytes: int) -> tuple[bytes, str]:
     if coding == "deflate":
         if _is_text(body):
             return body, ""
-        zlib_wrapped = len(body) > 1 and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+        zlib_wrapped = (
+            len(body) > 1 and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+        )
         return _inflate(body, 15 if zlib_wrapped else -15, limit_bytes)
     if coding in ("br", "zstd") and body and not _is_text(body):
-        return _read(BrotliReader(io.BytesIO(body)) if coding == "br" else ZstdReader(io.BytesIO(body)), coding, limit_bytes)
+        return _read(
+            BrotliReader(io.BytesIO(body)) if coding == "br" else ZstdReader(io.BytesIO(body)),
+            coding,
+            limit_bytes,
+        )
     return body, ""
 
 

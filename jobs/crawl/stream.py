@@ -15,7 +15,9 @@ class Stream:
     pieces  what `compressed.pieces` yields; compressed: whether `offset` must be looked up by member
     """
 
-    def __init__(self, pieces: Iterator[Piece], compressed: bool, window_bytes: int = WINDOW_BYTES) -> None:
+    def __init__(
+        self, pieces: Iterator[Piece], compressed: bool, window_bytes: int = WINDOW_BYTES
+    ) -> None:
         self._pieces = pieces
         self._compressed = compressed
         self._window_bytes = window_bytes
@@ -62,18 +64,24 @@ class Stream:
         """Whether there is nothing at or after `position`, neither bytes nor damage."""
         return not self.fill(position + 1) and not any(at >= position for at, _ in self._breaks)
 
-    def match(self, pattern: re.Pattern[bytes], position: int, reach: int) -> re.Match[bytes] | None:
+    def match(
+        self, pattern: re.Pattern[bytes], position: int, reach: int
+    ) -> re.Match[bytes] | None:
         """`pattern` at `position`, seen no further than `reach` bytes. Spans are relative to `position`."""
         return pattern.match(self.read(position, position + reach))
 
-    def find(self, pattern: re.Pattern[bytes], start: int, overlap: int, stop: int | None = None) -> int | None:
+    def find(
+        self, pattern: re.Pattern[bytes], start: int, overlap: int, stop: int | None = None
+    ) -> int | None:
         """Position of the first match from `start` on (and before `stop`); a match is at most `overlap` bytes long."""
         start = max(start, self._base)
         while stop is None or start < stop:
             more = self.fill(start + (1 << 18) + overlap)
             seen = self._base + len(self._buffer)
             last = seen if not more else start + (1 << 18)
-            found = pattern.search(self._buffer, start - self._base, min(seen, last + overlap) - self._base)
+            found = pattern.search(
+                self._buffer, start - self._base, min(seen, last + overlap) - self._base
+            )
             if found:
                 position = self._base + found.start()
                 return position if stop is None or position < stop else None

@@ -29,7 +29,9 @@ def build_model(config: ModelConfig) -> nn.Module:
     return ARCHITECTURES[config.architecture](config)
 
 
-def initial_tensor(name: str, shape: tuple[int, ...], config: ModelConfig, seed: int) -> torch.Tensor:
+def initial_tensor(
+    name: str, shape: tuple[int, ...], config: ModelConfig, seed: int
+) -> torch.Tensor:
     """The first value of the parameter `name`, whole, fp32 on the CPU.
 
     Vectors are gains and start at 1, taps of convolutions (3 dimensions) at 0; matrices are normal with `init_std`, those that
@@ -50,9 +52,13 @@ def initial_tensor(name: str, shape: tuple[int, ...], config: ModelConfig, seed:
 def init_weights(model: nn.Module, config: ModelConfig, seed: int) -> None:
     """Fill all parameters, plain or sharded (DTensor), in place. Every process computes the whole tensor and keeps its shard."""
     for name, parameter in model.named_parameters():
-        whole = initial_tensor(name, tuple(parameter.shape), config, seed).to(parameter.device, parameter.dtype)
+        whole = initial_tensor(name, tuple(parameter.shape), config, seed).to(
+            parameter.device, parameter.dtype
+        )
         if isinstance(parameter, DTensor):
-            whole = distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None)
+            whole = distribute_tensor(
+                whole, parameter.device_mesh, parameter.placements, src_data_rank=None
+            )
         parameter.copy_(whole)
 
 

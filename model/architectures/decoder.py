@@ -22,10 +22,18 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.attention_norm = RMSNorm(config.width, config.norm_eps)
-        self.attention_conv = CausalConvolution(config.width, config.conv_tokens) if config.conv_tokens else nn.Identity()
+        self.attention_conv = (
+            CausalConvolution(config.width, config.conv_tokens)
+            if config.conv_tokens
+            else nn.Identity()
+        )
         self.attention = Attention(config)
         self.feed_forward_norm = RMSNorm(config.width, config.norm_eps)
-        self.feed_forward_conv = CausalConvolution(config.width, config.conv_tokens) if config.conv_tokens else nn.Identity()
+        self.feed_forward_conv = (
+            CausalConvolution(config.width, config.conv_tokens)
+            if config.conv_tokens
+            else nn.Identity()
+        )
         self.feed_forward = FEED_FORWARDS[config.ffn](config.width, config.ffn_width)
 
     def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -49,7 +57,9 @@ class Decoder(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """int64 [B, T] -> logits [B, T, vocab_size]; position t sees the tokens up to t."""
         x = self.embedding(tokens)
-        cos, sin = rope_tables(tokens.shape[1], self.config.head_width, self.config.rope_theta, tokens.device)
+        cos, sin = rope_tables(
+            tokens.shape[1], self.config.head_width, self.config.rope_theta, tokens.device
+        )
         for block in self.blocks:
             x = block(x, cos, sin)
         weight = self.embedding.weight if self.head is None else self.head.weight

@@ -10,4 +10,7 @@ from model.evaluations.subject import Outcome, Subject
 
 __all__ = ["EVALUATIONS", "Outcome", "Subject"]
 
-EVALUATIONS: dict[str, Callable[[Subject], Outcome]] = {"perplexity": perplexity.evaluate, "samples": samples.evaluate}
+EVALUATIONS: dict[str, Callable[[Subject], Outcome]] = {
+    "perplexity": perplexity.evaluate,
+    "samples": samples.evaluate,
+}

@@ -10,10 +10,10 @@ import math
 
 import torch
 
-from model.data import TokenSplit
+from model.data.tokens import TokenSplit
+from model.data.validation import ValidationWindows
 from model.evaluations.subject import Outcome, Subject
 from model.objectives.causal import token_losses
-from model.validation import ValidationWindows
 
 
 @torch.no_grad()
@@ -30,7 +30,11 @@ def evaluate(subject: Subject) -> Outcome:
     nats = torch.zeros(len(windows.sources), dtype=torch.float64)
     counts = torch.zeros(len(windows.sources), dtype=torch.float64)
     for window in windows:
-        losses = token_losses(subject.model, window.tokens.to(subject.device)).cpu()[window.real].double()
+        losses = (
+            token_losses(subject.model, window.tokens.to(subject.device))
+            .cpu()[window.real]
+            .double()
+        )
         owners = window.sources[window.real]
         nats.index_add_(0, owners, losses)
         counts.index_add_(0, owners, torch.ones_like(losses))

@@ -16,4 +16,6 @@ def exporter_for(config: ModelConfig) -> Exporter:
     for exporter in EXPORTERS:
         if exporter.objection(config) is None:
             return exporter
-    raise UsageError(f"export: no released model class can express {EXPORTERS[0].objection(config)}; train with another value to export")
+    raise UsageError(
+        f"export: no released model class can express {EXPORTERS[0].objection(config)}; train with another value to export"
+    )

@@ -18,12 +18,18 @@ PARTS = {
     "feed_forward.up": "mlp.up_proj",
     "feed_forward.down": "mlp.down_proj",
 }
-ROOT = {"embedding.weight": "model.embed_tokens.weight", "norm.weight": "model.norm.weight", "head.weight": "lm_head.weight"}
+ROOT = {
+    "embedding.weight": "model.embed_tokens.weight",
+    "norm.weight": "model.norm.weight",
+    "head.weight": "lm_head.weight",
+}
 
 
 def objection(config: ModelConfig) -> str | None:
     """What keeps a config from being a Llama."""
-    return shared_objection(config) or ("model.qk_norm=true: Llama has no norm of queries and keys" if config.qk_norm else None)
+    return shared_objection(config) or (
+        "model.qk_norm=true: Llama has no norm of queries and keys" if config.qk_norm else None
+    )
 
 
 def shared_objection(config: ModelConfig) -> str | None:

@@ -9,7 +9,9 @@ from model.export.exporter import Exporter
 
 def objection(config: ModelConfig) -> str | None:
     """What keeps a config from being a Qwen3."""
-    return llama.shared_objection(config) or (None if config.qk_norm else "model.qk_norm=false: Qwen3 always norms queries and keys")
+    return llama.shared_objection(config) or (
+        None if config.qk_norm else "model.qk_norm=false: Qwen3 always norms queries and keys"
+    )
 
 
 def config(shape: ModelConfig) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from infra.manifest import Counts, Manifest
 from infra.process import emit
 from infra.step import Task
 from model.architectures import parameter_count
-from model.checkpoint import read_model
+from model.checkpoint.running import read_model
+from model.checkpoint.storage import write_tensors
 from model.config import ExportParameters
 from model.export import exporter_for
 from model.runtime import main
-from model.safetensors_storage import write_tensors
 from model.steps import EXPORT as STEP
 
 DTYPES = {"fp32": ("float32", torch.float32), "bf16": ("bfloat16", torch.bfloat16)}
@@ -33,31 +33,55 @@ def run(task: Task) -> Manifest:
     exporter = exporter_for(shape)
     dtype_name, dtype = DTYPES[parameters.dtype]
     tokenizer = storage.read_bytes(task.inputs["tokenizer"].file("tokenizer.json"))
-    eos_id = int(json.loads(storage.read_bytes(task.inputs["tokenizer"].file("config.json")))["eos_id"])
-    ends = {"bos_token_id": eos_id, "eos_token_id": eos_id} if eos_id >= 0 else {"bos_token_id": None, "eos_token_id": None}
+    eos_id = int(
+        json.loads(storage.read_bytes(task.inputs["tokenizer"].file("config.json")))["eos_id"]
+    )
+    ends = (
+        {"bos_token_id": eos_id, "eos_token_id": eos_id}
+        if eos_id >= 0
+        else {"bos_token_id": None, "eos_token_id": None}
+    )
 
     writer = task.lake.begin(task.identity, task.name)
-    weights = [(exporter.rename(name), parameter.detach()) for name, parameter in model.named_parameters()]
+    weights = [
+        (exporter.rename(name), parameter.detach()) for name, parameter in model.named_parameters()
+    ]
     with storage.open_write(writer.file("model.safetensors")) as stream:
-        write_tensors(stream, [(name, dtype, tuple(w.shape)) for name, w in weights], (w.to(dtype) for _, w in weights))
-    config = {"architectures": [exporter.architecture], **exporter.config(shape), **ends, "torch_dtype": dtype_name}
+        write_tensors(
+            stream,
+            [(name, dtype, tuple(w.shape)) for name, w in weights],
+            (w.to(dtype) for _, w in weights),
+        )
+    config = {
+        "architectures": [exporter.architecture],
+        **exporter.config(shape),
+        **ends,
+        "torch_dtype": dtype_name,
+    }
     documents = {
         "config.json": config,
         "generation_config.json": {**ends, "do_sample": True, "temperature": 0.8, "top_k": 50},
-        "tokenizer_config.json": tokenizer_config(json.loads(tokenizer), eos_id, shape.context_tokens),
+        "tokenizer_config.json": tokenizer_config(
+            json.loads(tokenizer), eos_id, shape.context_tokens
+        ),
     }
     for name, content in documents.items():
         storage.write_bytes(writer.file(name), (json.dumps(content, indent=2) + "\n").encode())
     storage.write_bytes(writer.file("tokenizer.json"), tokenizer)
     count = parameter_count(model)
     emit("progress", step="export", done=len(weights), total=len(weights))
-    return writer.commit(Counts(), details={"architecture": exporter.architecture, "parameters": count, "dtype": dtype_name})
+    return writer.commit(
+        Counts(),
+        details={"architecture": exporter.architecture, "parameters": count, "dtype": dtype_name},
+    )
 
 
 def tokenizer_config(tokenizer: dict[str, Any], eos_id: int, context_tokens: int) -> dict[str, Any]:
     """tokenizer_config.json for a tokenizer.json's content: text in and out unchanged, the end-of-text token by its name."""
     names = {token["id"]: token["content"] for token in tokenizer["added_tokens"]}
-    names |= {number: name for name, number in tokenizer["model"]["vocab"].items() if number == eos_id}
+    names |= {
+        number: name for name, number in tokenizer["model"]["vocab"].items() if number == eos_id
+    }
     ends = {"bos_token": names[eos_id], "eos_token": names[eos_id]} if eos_id >= 0 else {}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -18,7 +18,11 @@ class Attention(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.heads, self.kv_heads, self.head_width = config.heads, config.key_value_heads, config.head_width
+        self.heads, self.kv_heads, self.head_width = (
+            config.heads,
+            config.key_value_heads,
+            config.head_width,
+        )
         self.query = nn.Linear(config.width, config.width, bias=False)
         self.key = nn.Linear(config.width, self.kv_heads * self.head_width, bias=False)
         self.value = nn.Linear(config.width, self.kv_heads * self.head_width, bias=False)
@@ -29,12 +33,16 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         """[B, T, width] -> [B, T, width]; `cos`, `sin`: [T, head_width] of `rope_tables`."""
         batch, length, width = x.shape
-        q = self.query(x).view(batch, length, self.heads, self.head_width).transpose(1, 2)  # [B, heads, T, head_width]
+        q = (
+            self.query(x).view(batch, length, self.heads, self.head_width).transpose(1, 2)
+        )  # [B, heads, T, head_width]
         k = self.key(x).view(batch, length, self.kv_heads, self.head_width).transpose(1, 2)
         v = self.value(x).view(batch, length, self.kv_heads, self.head_width).transpose(1, 2)
         if self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)
         q, k = apply_rope(q, cos, sin), apply_rope(k, cos, sin)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=self.kv_heads != self.heads)
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, is_causal=True, enable_gqa=self.kv_heads != self.heads
+        )
         out: torch.Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))
         return out

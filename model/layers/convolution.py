@@ -19,5 +19,7 @@ class CausalConvolution(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, T, width] -> [B, T, width]."""
-        padded = F.pad(x.transpose(1, 2), (self.taps.shape[-1] - 1, 0))  # [B, width, tokens - 1 + T]
+        padded = F.pad(
+            x.transpose(1, 2), (self.taps.shape[-1] - 1, 0)
+        )  # [B, width, tokens - 1 + T]
         return x + F.conv1d(padded, self.taps, groups=x.shape[-1]).transpose(1, 2)

@@ -38,4 +38,7 @@ class SquaredReLU(nn.Module):
         return out
 
 
-FEED_FORWARDS: dict[str, type[SwiGLU] | type[SquaredReLU]] = {"swiglu": SwiGLU, "relu2": SquaredReLU}
+FEED_FORWARDS: dict[str, type[SwiGLU] | type[SquaredReLU]] = {
+    "swiglu": SwiGLU,
+    "relu2": SquaredReLU,
+}

@@ -7,10 +7,16 @@ The tables are computed on every forward pass: T * head_width numbers, and no bu
 import torch
 
 
-def rope_tables(length: int, head_width: int, theta: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def rope_tables(
+    length: int, head_width: int, theta: float, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosines and sines, each fp32 [length, head_width]."""
-    rates = theta ** (-torch.arange(0, head_width, 2, device=device, dtype=torch.float32) / head_width)
-    angles = torch.outer(torch.arange(length, device=device, dtype=torch.float32), rates)  # [T, head_width / 2]
+    rates = theta ** (
+        -torch.arange(0, head_width, 2, device=device, dtype=torch.float32) / head_width
+    )
+    angles = torch.outer(
+        torch.arange(length, device=device, dtype=torch.float32), rates
+    )  # [T, head_width / 2]
     angles = torch.cat([angles, angles], dim=-1)
     return angles.cos(), angles.sin()
 

@@ -18,4 +18,6 @@ def token_losses(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     """Nats of each predicted token, fp32 [B, T]: entry t is that of tokens[:, t + 1]."""
     targets = tokens[:, 1:]
     logits = model(tokens[:, :-1]).float()
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(
+        targets.shape
+    )

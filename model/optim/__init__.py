@@ -27,14 +27,23 @@ def build_optimizers(model: nn.Module, parameters: TrainParameters) -> list[torc
             matrices.append(parameter)
         else:
             (heads if name.startswith("head.") else tables).append(parameter)
-    muon = Muon(matrices, chosen.muon_lr, chosen.muon_momentum, chosen.weight_decay, chosen.muon_iterations)
+    muon = Muon(
+        matrices, chosen.muon_lr, chosen.muon_momentum, chosen.weight_decay, chosen.muon_iterations
+    )
     groups = [
         {"params": tables, "lr": chosen.adamw_lr, "weight_decay": chosen.weight_decay},
-        {"params": heads, "lr": chosen.head_lr or chosen.adamw_lr, "weight_decay": chosen.weight_decay},
+        {
+            "params": heads,
+            "lr": chosen.head_lr or chosen.adamw_lr,
+            "weight_decay": chosen.weight_decay,
+        },
         {"params": vectors, "lr": chosen.adamw_lr, "weight_decay": 0.0},
     ]
     adamw = torch.optim.AdamW(
-        [group for group in groups if group["params"]], betas=(chosen.beta1, chosen.beta2), eps=chosen.adamw_eps, foreach=False
+        [group for group in groups if group["params"]],
+        betas=(chosen.beta1, chosen.beta2),
+        eps=chosen.adamw_eps,
+        foreach=False,
     )
     optimizers: list[torch.optim.Optimizer] = [muon, adamw]
     for optimizer in optimizers:

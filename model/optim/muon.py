@@ -41,7 +41,15 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         iterations: int = 5,
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "iterations": iterations})
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "weight_decay": weight_decay,
+                "iterations": iterations,
+            },
+        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -61,8 +69,14 @@ class Muon(torch.optim.Optimizer):
 
     @staticmethod
     def _update(direction: torch.Tensor, iterations: int) -> torch.Tensor:
-        whole: torch.Tensor = direction.full_tensor() if isinstance(direction, DTensor) else direction
-        update: torch.Tensor = orthogonalise(whole, iterations) * max(1.0, whole.shape[0] / whole.shape[1]) ** 0.5
+        whole: torch.Tensor = (
+            direction.full_tensor() if isinstance(direction, DTensor) else direction
+        )
+        update: torch.Tensor = (
+            orthogonalise(whole, iterations) * max(1.0, whole.shape[0] / whole.shape[1]) ** 0.5
+        )
         if isinstance(direction, DTensor):
-            update = distribute_tensor(update, direction.device_mesh, direction.placements, src_data_rank=None)
+            update = distribute_tensor(
+                update, direction.device_mesh, direction.placements, src_data_rank=None
+            )
         return update

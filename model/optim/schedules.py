@@ -19,7 +19,9 @@ def cosine(progress: float, parameters: OptimizerParameters) -> float:
 
 def wsd(progress: float, parameters: OptimizerParameters) -> float:
     """`progress` in [0, 1] after the warm-up -> [0, 1]."""
-    return min(1.0, (1 - progress) / parameters.decay_fraction) if parameters.decay_fraction else 1.0
+    return (
+        min(1.0, (1 - progress) / parameters.decay_fraction) if parameters.decay_fraction else 1.0
+    )
 
 
 def linear(progress: float, parameters: OptimizerParameters) -> float:
@@ -27,7 +29,11 @@ def linear(progress: float, parameters: OptimizerParameters) -> float:
     return 1 - progress
 
 
-SCHEDULES: dict[str, Callable[[float, OptimizerParameters], float]] = {"cosine": cosine, "wsd": wsd, "linear": linear}
+SCHEDULES: dict[str, Callable[[float, OptimizerParameters], float]] = {
+    "cosine": cosine,
+    "wsd": wsd,
+    "linear": linear,
+}
 
 
 def lr_at(step: int, parameters: TrainParameters) -> float:

@@ -27,27 +27,41 @@ def write(folder: Path, tokens: int) -> tuple[Path, Path]:
     ids = np.minimum(random.zipf(1.2, tokens) - 1, 32_767).astype(np.uint16)
     documents = np.array_split(ids, max(1, tokens // DOCUMENT_TOKENS))
     packed, listed = folder / "packed.parquet", folder / "listed.parquet"
-    columns = {packed: pa.array([d.tobytes() for d in documents]), listed: pa.array([d.astype(np.int32) for d in documents])}
+    columns = {
+        packed: pa.array([d.tobytes() for d in documents]),
+        listed: pa.array([d.astype(np.int32) for d in documents]),
+    }
     for path, column in columns.items():
-        pq.write_table(pa.table({"tokens": column}), path, compression="zstd", row_group_size=GROUP_TOKENS // DOCUMENT_TOKENS)
+        pq.write_table(
+            pa.table({"tokens": column}),
+            path,
+            compression="zstd",
+            row_group_size=GROUP_TOKENS // DOCUMENT_TOKENS,
+        )
     return packed, listed
 
 
 def read_packed(file: pq.ParquetFile, group: int) -> NDArray[np.uint16]:
     """As a training loader reads it."""
-    column = file.read_row_group(group, columns=["tokens"], use_threads=False)["tokens"].combine_chunks()
+    column = file.read_row_group(group, columns=["tokens"], use_threads=False)[
+        "tokens"
+    ].combine_chunks()
     ends = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
     return np.frombuffer(column.buffers()[2], np.uint8)[ends[0] : ends[-1]].view(np.uint16)
 
 
 def read_listed(file: pq.ParquetFile, group: int) -> NDArray[np.int32]:
     """The fastest way to the same array."""
-    column = file.read_row_group(group, columns=["tokens"], use_threads=False)["tokens"].combine_chunks()
+    column = file.read_row_group(group, columns=["tokens"], use_threads=False)[
+        "tokens"
+    ].combine_chunks()
     values: NDArray[np.int32] = column.flatten().to_numpy()
     return values
 
 
-def tokens_per_second(path: Path, read: Callable[[pq.ParquetFile, int], NDArray[np.generic]]) -> float:
+def tokens_per_second(
+    path: Path, read: Callable[[pq.ParquetFile, int], NDArray[np.generic]]
+) -> float:
     """The best of five passes over the file."""
     best = float("inf")
     for _ in range(5):

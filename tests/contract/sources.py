@@ -14,7 +14,11 @@ PACKAGES = ("flows", "infra", "jobs", "model")
 def files() -> tuple[str, ...]:
     """Paths of all tracked files and of those that could be (not ignored), relative to the checkout."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True).stdout.decode().split("\0")
+    listed = (
+        subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True)
+        .stdout.decode()
+        .split("\0")
+    )
     return tuple(sorted(path for path in listed if path and (REPOSITORY / path).exists()))
 
 
@@ -46,4 +50,7 @@ def calls(path: str) -> Iterator[tuple[str, dict[str, ast.expr]]]:
     """Dotted name and keyword arguments of each call in a file."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+            yield (
+                ast.unparse(node.func),
+                {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg},
+            )

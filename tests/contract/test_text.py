@@ -16,7 +16,11 @@ def lock() -> str:
 
 
 def test_the_lock_holds_versions_and_hashes_and_no_address() -> None:
-    entries = [line for line in lock().replace("\\\n", " ").splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    entries = [
+        line
+        for line in lock().replace("\\\n", " ").splitlines()
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
     assert len(entries) > 50
     for entry in entries:
         requirement, *hashes = re.split(r"\s+(?=--hash)", entry.strip())
@@ -32,33 +36,60 @@ def is_true(value: ast.expr | None) -> bool:
 
 
 def test_no_command_goes_through_a_shell() -> None:
-    assert [(path, name) for path in modules() for name, given in calls(path) if "shell" in given] == []
+    assert [
+        (path, name) for path in modules() for name, given in calls(path) if "shell" in given
+    ] == []
 
 
 def test_nothing_is_pickled() -> None:
-    assert [path for path in modules() if {name.split(".")[0] for name in imports(path)} & PICKLERS] == []
-    assert [(path, name) for path in modules() for name, given in calls(path) if is_true(given.get("allow_pickle"))] == []
+    assert [
+        path for path in modules() if {name.split(".")[0] for name in imports(path)} & PICKLERS
+    ] == []
+    assert [
+        (path, name)
+        for path in modules()
+        for name, given in calls(path)
+        if is_true(given.get("allow_pickle"))
+    ] == []
 
 
 def test_torch_loads_weights_only() -> None:
-    loads = [(path, given) for path in modules() for name, given in calls(path) if name == "torch.load"]
+    loads = [
+        (path, given) for path in modules() for name, given in calls(path) if name == "torch.load"
+    ]
     assert [path for path, given in loads if not is_true(given.get("weights_only"))] == []
 
 
 def test_no_code_of_a_model_repository_is_run() -> None:
-    assert [path for path in files() if path.endswith(".py") for _, given in calls(path) if "trust_remote_code" in given] == []
+    assert [
+        path
+        for path in files()
+        if path.endswith(".py")
+        for _, given in calls(path)
+        if "trust_remote_code" in given
+    ] == []
 
 
 def test_yaml_is_loaded_safely() -> None:
-    assert [(path, name) for path in modules() for name, _ in calls(path) if name in ("yaml.load", "yaml.unsafe_load")] == []
+    assert [
+        (path, name)
+        for path in modules()
+        for name, _ in calls(path)
+        if name in ("yaml.load", "yaml.unsafe_load")
+    ] == []
 
 
 def test_nothing_stored_depends_on_the_process() -> None:
     assert [
-        (path, name) for path in modules() for name, _ in calls(path) if name.endswith("monotonically_increasing_id") or name == "hash"
+        (path, name)
+        for path in modules()
+        for name, _ in calls(path)
+        if name.endswith("monotonically_increasing_id") or name == "hash"
     ] == []
 
 
 def test_tests_do_not_sleep() -> None:
     tests = [path for path in files() if path.startswith("tests/") and path.endswith(".py")]
-    assert [(path, name) for path in tests for name, _ in calls(path) if name in ("time.sleep", "sleep")] == []
+    assert [
+        (path, name) for path in tests for name, _ in calls(path) if name in ("time.sleep", "sleep")
+    ] == []

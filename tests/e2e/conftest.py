@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.cli import sample_task
-from flows.runner import Runner
+from flows.command.cli import sample_task
+from flows.running.children import Runner
 
 
 @pytest.fixture(scope="session")

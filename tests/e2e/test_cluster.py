@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from flows.chain import chain
-from flows.parameters import parse
+from flows.chain.chain import chain
+from flows.chain.parameters import parse
 from tests.e2e.whole import finish, parameters
 
 
@@ -12,5 +12,7 @@ def test_executors_write_what_one_process_writes(crawl: list[str], tmp_path: Pat
     for master in ("local[1]", "local-cluster[2,1,1024]"):
         values = parameters(str(tmp_path / master.partition("[")[0]), crawl)
         finish(values, tmp_path / "logs", "tokenize", master)
-        contents.append([task.artifact.require().content for task in chain(parse(values), "tokenize")])
+        contents.append(
+            [task.artifact.require().content for task in chain(parse(values), "tokenize")]
+        )
     assert contents[0] == contents[1]

@@ -8,8 +8,8 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.chain import chain
-from flows.parameters import parse
+from flows.chain.chain import chain
+from flows.chain.parameters import parse
 from infra.lake import Lake
 from infra.manifest import MANIFEST_NAME, Manifest
 from infra.process import TOKEN
@@ -24,7 +24,9 @@ def kill_in(task: Task, values: dict[str, Any], logs: Path) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not any(folder.glob("*")) and process.poll() is None and time.monotonic() < deadline:
         psutil.wait_procs([psutil.Process(process.pid)], timeout=0.01)
-    descendants = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    descendants = (
+        psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    )
     tokens = {t for t in map(token_of, descendants) if t}
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -60,7 +62,9 @@ def test_the_funnel_adds_up_from_step_to_step(whole: dict[str, Any]) -> None:
     assert by_step["extract"].counts.rows_in > 120
 
 
-def test_after_kill_9_in_each_step_the_result_is_the_same(whole: dict[str, Any], crawl: list[str], tmp_path: Path) -> None:
+def test_after_kill_9_in_each_step_the_result_is_the_same(
+    whole: dict[str, Any], crawl: list[str], tmp_path: Path
+) -> None:
     values = parameters(str(tmp_path / "lake"), crawl)
     for task in chain(parse(values)):
         kill_in(task, values, tmp_path / "logs")

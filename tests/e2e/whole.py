@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.chain import chain
-from flows.parameters import PipelineParameters, parse
-from flows.runner import Runner
+from flows.chain.chain import chain
+from flows.chain.parameters import PipelineParameters, parse
+from flows.running.children import Runner
 from infra.manifest import Manifest
 
 DEADLINE_SECONDS = 300
@@ -35,7 +35,9 @@ def parameters(root: str, crawl: list[str]) -> dict[str, Any]:
     }
 
 
-def start(values: dict[str, Any], logs: Path, goal: str = "report", master: str = "local[2]") -> subprocess.Popen[bytes]:
+def start(
+    values: dict[str, Any], logs: Path, goal: str = "report", master: str = "local[2]"
+) -> subprocess.Popen[bytes]:
     """The run up to the step `goal`, in a process of its own."""
     environment = {
         **os.environ,
@@ -43,10 +45,16 @@ def start(values: dict[str, Any], logs: Path, goal: str = "report", master: str 
         "SPARK_MASTER": master,
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    return subprocess.Popen([sys.executable, __file__, goal, json.dumps(values)], stdout=subprocess.PIPE, env=environment)
+    return subprocess.Popen(
+        [sys.executable, __file__, goal, json.dumps(values)],
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
 
 
-def finish(values: dict[str, Any], logs: Path, goal: str = "report", master: str = "local[2]") -> list[bool]:
+def finish(
+    values: dict[str, Any], logs: Path, goal: str = "report", master: str = "local[2]"
+) -> list[bool]:
     """Run to the end; which steps were hits."""
     process = start(values, logs, goal, master)
     output, _ = process.communicate(timeout=DEADLINE_SECONDS)

@@ -17,22 +17,27 @@ import psutil
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId, TaskRunFilter, TaskRunFilterFlowRunId
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+)
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.deployments.steps.core import run_steps
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.chain import chain
-from flows.cli import sample_task
+from flows.chain.chain import chain
+from flows.chain.parameters import PRESET_FIELDS, PipelineParameters, parse
+from flows.chain.steps import STEPS
+from flows.command.cli import sample_task
 from flows.evaluate import evaluate
 from flows.ingest import ingest
-from flows.parameters import PRESET_FIELDS, PipelineParameters, parse
 from flows.pipeline import pipeline
-from flows.runner import Runner
-from flows.steps import STEPS
-from flows.tasks import ManifestPolicy
+from flows.running.children import Runner
+from flows.running.step_task import ManifestPolicy
 from infra.errors import UsageError
 from tests.e2e.whole import parameters
 
@@ -45,7 +50,10 @@ DEADLINE_SECONDS = 120
 @pytest.fixture(scope="module", autouse=True)
 def server() -> Iterator[None]:
     """Prefect's server with an empty database; nothing is reported to anybody."""
-    with pytest.MonkeyPatch.context() as patch, prefect_test_harness(server_startup_timeout=DEADLINE_SECONDS):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        prefect_test_harness(server_startup_timeout=DEADLINE_SECONDS),
+    ):
         patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
         patch.setenv("DO_NOT_TRACK", "1")
         yield
@@ -82,8 +90,14 @@ def task_runs(state: State[Any]) -> dict[str, TaskRun]:
     assert state.state_details.flow_run_id is not None
     run_id = state.state_details.flow_run_id
     with get_client(sync_client=True) as client:
-        below = client.read_flow_runs(flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run_id])))
-        wanted = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run_id, *(run.id for run in below)]))
+        below = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run_id])
+            )
+        )
+        wanted = TaskRunFilter(
+            flow_run_id=TaskRunFilterFlowRunId(any_=[run_id, *(run.id for run in below)])
+        )
         found = client.read_task_runs(task_run_filter=wanted)
     return {run.name.split()[0]: run for run in found if run.name.split()[0] in STEPS}
 
@@ -91,7 +105,11 @@ def task_runs(state: State[Any]) -> dict[str, TaskRun]:
 def artifacts() -> dict[str, Any]:
     """Key -> newest data of the artifacts on Prefect's page."""
     with get_client(sync_client=True) as client:
-        return {found.key: found.data for found in sorted(client.read_artifacts(), key=lambda a: a.created) if found.key}
+        return {
+            found.key: found.data
+            for found in sorted(client.read_artifacts(), key=lambda a: a.created)
+            if found.key
+        }
 
 
 def test_a_killed_spark_is_tried_again_and_the_run_completes(first: State[Any]) -> None:
@@ -108,7 +126,11 @@ def test_the_page_shows_the_funnel_the_loss_the_scores_and_the_verdict(first: St
     for before, after in (("extract", "filter"), ("filter", "dedup"), ("dedup", "tokenize")):
         assert funnel[before]["rows out"] == funnel[after]["rows in"]
     assert shown["loss"].startswith("![training and validation loss](data:image/png;base64,")
-    assert {row["score"] for row in json.loads(shown["scores"])} >= {"val_loss", "perplexity", "val_bits_per_byte"}
+    assert {row["score"] for row in json.loads(shown["scores"])} >= {
+        "val_loss",
+        "perplexity",
+        "val_bits_per_byte",
+    }
     assert "is the **champion**" in shown["report-card"]
     assert shown["train-progress"] == 100.0
 
@@ -119,13 +141,17 @@ def test_every_manifest_names_its_flow_run(first: State[Any], values: dict[str, 
     assert "" not in runs
 
 
-def test_a_second_run_takes_every_step_from_the_cache(first: State[Any], values: dict[str, Any]) -> None:
+def test_a_second_run_takes_every_step_from_the_cache(
+    first: State[Any], values: dict[str, Any]
+) -> None:
     again = pipeline(parse(values), return_state=True)
     assert again.is_completed()
     assert {run.state_name for run in task_runs(again).values()} == {"Cached"}
 
 
-def test_a_cached_state_counts_only_while_the_manifest_is_there(first: State[Any], values: dict[str, Any]) -> None:
+def test_a_cached_state_counts_only_while_the_manifest_is_there(
+    first: State[Any], values: dict[str, Any]
+) -> None:
     export = next(task for task in chain(parse(values)) if task.step.name == "export")
     digest = export.artifact.require().content
     shutil.rmtree(export.artifact.uri)
@@ -137,28 +163,46 @@ def test_a_cached_state_counts_only_while_the_manifest_is_there(first: State[Any
 def test_the_cache_key_is_the_place_in_the_lake(values: dict[str, Any], tmp_path: Path) -> None:
     def key(**changes: Any) -> str | None:
         work = chain(parse(values | changes))[-1]
-        return ManifestPolicy().compute_key(TaskRunContext.model_construct(), {"work": work, "runner": object(), "label": "x"}, {})
+        return ManifestPolicy().compute_key(
+            TaskRunContext.model_construct(), {"work": work, "runner": object(), "label": "x"}, {}
+        )
 
     assert key() == key()
-    assert len({key(), key(name="other"), key(root=str(tmp_path)), key(dedup={"threshold": 0.7})}) == 4
+    assert (
+        len({key(), key(name="other"), key(root=str(tmp_path)), key(dedup={"threshold": 0.7})}) == 4
+    )
 
 
 def test_a_wrong_rule_is_not_tried_again(first: State[Any], values: dict[str, Any]) -> None:
-    state = ingest(parse(values | {"filter": {"rules": {"wrong": "nothing_like_it > 5"}}}), return_state=True)
+    state = ingest(
+        parse(values | {"filter": {"rules": {"wrong": "nothing_like_it > 5"}}}), return_state=True
+    )
     with pytest.raises(UsageError, match=r"filter\.rules\.wrong: unknown column 'nothing_like_it'"):
         state.result()
     assert task_runs(state)["filter"].run_count == 1
 
 
-def test_the_deployments_start_in_the_workers_checkout_one_run_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value()), "GRISTMILL_HOME": "/the/deployers"}
+def test_the_deployments_start_in_the_workers_checkout_one_run_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {
+        **os.environ,
+        "PREFECT_API_URL": str(PREFECT_API_URL.value()),
+        "GRISTMILL_HOME": "/the/deployers",
+    }
     for command in (["work-pool", "create", "gristmill", "--type", "process"], ["deploy", "--all"]):
-        subprocess.run([*PREFECT, *command], cwd=REPO, env=environment, check=True, capture_output=True)
+        subprocess.run(
+            [*PREFECT, *command], cwd=REPO, env=environment, check=True, capture_output=True
+        )
     with get_client(sync_client=True) as client:
         found = {deployment.name: deployment for deployment in client.read_deployments()}
     assert found.keys() == {"pipeline", "ingest", "train", "evaluate"}
-    assert {d.global_concurrency_limit.limit for d in found.values() if d.global_concurrency_limit} == {1}
-    assert [(s.active, getattr(s.schedule, "cron", "")) for d in found.values() for s in d.schedules] == [(False, "0 2 * * *")]
+    assert {
+        d.global_concurrency_limit.limit for d in found.values() if d.global_concurrency_limit
+    } == {1}
+    assert [
+        (s.active, getattr(s.schedule, "cron", "")) for d in found.values() for s in d.schedules
+    ] == [(False, "0 2 * * *")]
     monkeypatch.chdir(REPO)
     monkeypatch.setenv("GRISTMILL_HOME", str(tmp_path))
     asyncio.run(run_steps(found["pipeline"].pull_steps or []))
@@ -171,7 +215,11 @@ def test_the_form_leaves_to_the_preset_what_is_left_empty() -> None:
         shown = properties[section]["properties"]
         assert {name for name in shown if "default" not in shown[name]} == fields
     train = properties["train"]["properties"]
-    for field in (*train.values(), *train["model"]["properties"].values(), *train["optimizer"]["properties"].values()):
+    for field in (
+        *train.values(),
+        *train["model"]["properties"].values(),
+        *train["optimizer"]["properties"].values(),
+    ):
         assert "default" not in field
         assert field.get("type") != "boolean", "a switch is sent as off"
         assert field["description"]
@@ -181,7 +229,11 @@ def started(arguments: list[str], values: dict[str, Any], folder: Path) -> "subp
     """The command with a long training, once that has saved a new checkpoint."""
     config = folder / "run.yaml"
     config.write_text(yaml.safe_dump(values | {"train": values["train"] | {"steps": 100_000}}))
-    train = next(task for task in chain(parse(yaml.safe_load(config.read_text()))) if task.step.name == "train")
+    train = next(
+        task
+        for task in chain(parse(yaml.safe_load(config.read_text())))
+        if task.step.name == "train"
+    )
     seen = set(Path(train.artifact.uri).glob("step-*/COMPLETE"))
     environment = {
         **os.environ,
@@ -191,8 +243,10 @@ def started(arguments: list[str], values: dict[str, Any], folder: Path) -> "subp
         "SPARK_MASTER": "local[2]",
         MARK: str(folder),
     }
-    command = [sys.executable, "-m", "flows.cli", *arguments, "--config", str(config)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "flows.command.cli", *arguments, "--config", str(config)]
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not set(Path(train.artifact.uri).glob("step-*/COMPLETE")) - seen:
         assert process.poll() is None, process.communicate()[1]
@@ -213,9 +267,14 @@ def living(folder: Path) -> list[psutil.Process]:
     return psutil.wait_procs(found, timeout=30)[1]
 
 
-def test_a_killed_run_leaves_no_process_behind(first: State[Any], values: dict[str, Any], tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_process_behind(
+    first: State[Any], values: dict[str, Any], tmp_path: Path
+) -> None:
     process = started(["run"], values, tmp_path)
-    assert any("flows.server" in child.cmdline() for child in psutil.Process(process.pid).children())
+    assert any(
+        "flows.running.server" in child.cmdline()
+        for child in psutil.Process(process.pid).children()
+    )
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not living(tmp_path)
@@ -232,10 +291,18 @@ def test_an_interrupted_training_is_one_line_and_leaves_no_process_behind(
     assert not living(tmp_path)
 
 
-def test_a_finished_run_prints_exactly_one_json_object(first: State[Any], values: dict[str, Any], tmp_path: Path) -> None:
+def test_a_finished_run_prints_exactly_one_json_object(
+    first: State[Any], values: dict[str, Any], tmp_path: Path
+) -> None:
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(values))
-    command = [sys.executable, "-m", "flows.cli", "run", "--json", "--config", str(config)]
-    printed = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(REPO)}, capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-m", "flows.command.cli", "run", "--json", "--config", str(config)]
+    printed = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(REPO)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert [step["hit"] for step in json.loads(printed)["steps"]] == [True] * 9
     assert len(printed.splitlines()) == 1

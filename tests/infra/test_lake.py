@@ -57,11 +57,16 @@ def test_a_committed_artifact_says_what_it_holds(lake: Lake) -> None:
     made = make(lake)
     found = lake.artifact(DEDUP).manifest(hashes=True)
     assert found == made
-    assert [(entry.path, entry.rows) for entry in made.files] == [("part-0.parquet", 3), ("rejected/part-0.parquet", 1)]
+    assert [(entry.path, entry.rows) for entry in made.files] == [
+        ("part-0.parquet", 3),
+        ("rejected/part-0.parquet", 1),
+    ]
     assert made.schema == [{"name": "text", "type": "string"}, {"name": "n", "type": "int64"}]
     assert made.peak_memory_bytes > 0
     assert lake.artifact(DEDUP).data_uris() == [lake.artifact(DEDUP).file("part-0.parquet")]
-    assert lake.artifact(DEDUP).rejected_uris() == [lake.artifact(DEDUP).file("rejected/part-0.parquet")]
+    assert lake.artifact(DEDUP).rejected_uris() == [
+        lake.artifact(DEDUP).file("rejected/part-0.parquet")
+    ]
     assert lake.artifact(DEDUP).uri == f"{lake.root}/dedup/default/{DEDUP.digest[:12]}"
 
 
@@ -77,7 +82,15 @@ def test_a_half_written_folder_is_invisible(lake: Lake) -> None:
 
 def test_beginning_again_sweeps_all_but_work_and_what_is_kept(lake: Lake) -> None:
     writer = lake.begin(DEDUP)
-    for path in ("part-0.parquet", "rejected/part-0.parquet", "_SUCCESS", "_work/signatures/part-0", "step-1/shard", "steps", ".part.tmp"):
+    for path in (
+        "part-0.parquet",
+        "rejected/part-0.parquet",
+        "_SUCCESS",
+        "_work/signatures/part-0",
+        "step-1/shard",
+        "steps",
+        ".part.tmp",
+    ):
         storage.write_bytes(writer.file(path), b"")
     lake.begin(DEDUP, keep=("step-",))
     assert paths(writer.artifact) == ["_work/signatures/part-0", "step-1/shard"]
@@ -102,7 +115,9 @@ def test_only_the_named_files_belong_to_the_result(lake: Lake) -> None:
     with pytest.raises(GristmillError, match=r"part-2\.parquet is gone"):
         writer.commit(Counts(1, 1), only=["part-0.parquet", "part-2.parquet"])
     assert lake.artifact(DEDUP).manifest() is None
-    assert [entry.path for entry in writer.commit(Counts(1, 1), only=["part-0.parquet"]).files] == ["part-0.parquet"]
+    assert [entry.path for entry in writer.commit(Counts(1, 1), only=["part-0.parquet"]).files] == [
+        "part-0.parquet"
+    ]
 
 
 def test_a_lost_row_keeps_the_artifact_from_being_written(lake: Lake) -> None:
@@ -117,7 +132,10 @@ def test_a_cut_file_is_an_error_that_names_it(lake: Lake) -> None:
     make(lake)
     uri = lake.artifact(DEDUP).file("part-0.parquet")
     storage.write_bytes(uri, storage.read_bytes(uri)[:-1])
-    with pytest.raises(GristmillError, match=f"^{re.escape(uri)}: \\d+ bytes, the manifest says \\d+; delete the folder"):
+    with pytest.raises(
+        GristmillError,
+        match=f"^{re.escape(uri)}: \\d+ bytes, the manifest says \\d+; delete the folder",
+    ):
         lake.artifact(DEDUP).manifest()
 
 
@@ -143,7 +161,9 @@ def test_altered_content_of_equal_size_is_found_by_its_hash(lake: Lake) -> None:
 def test_a_manifest_in_the_folder_of_another_artifact_is_an_error(lake: Lake) -> None:
     make(lake)
     other = lake.artifact(versions(1)[0])
-    storage.write_bytes(other.file(MANIFEST_NAME), storage.read_bytes(lake.artifact(DEDUP).file(MANIFEST_NAME)))
+    storage.write_bytes(
+        other.file(MANIFEST_NAME), storage.read_bytes(lake.artifact(DEDUP).file(MANIFEST_NAME))
+    )
     with pytest.raises(GristmillError, match="belongs to another artifact"):
         other.manifest()
 
@@ -173,12 +193,22 @@ def test_an_artifact_is_found_by_every_way_to_name_it(lake: Lake) -> None:
     make(lake)
     artifact = lake.artifact(DEDUP)
     short = DEDUP.digest[:12]
-    for reference in (DEDUP.digest, short, short[:4], f"dedup/default/{short}", "dedup/default", artifact.uri, artifact.uri + "/"):
+    for reference in (
+        DEDUP.digest,
+        short,
+        short[:4],
+        f"dedup/default/{short}",
+        "dedup/default",
+        artifact.uri,
+        artifact.uri + "/",
+    ):
         assert lake.find(reference) == artifact, reference
     assert lake.find(short, "dedup") == artifact
 
 
-def test_a_local_artifact_is_found_by_its_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_artifact_is_found_by_its_relative_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake = Lake.at(str(tmp_path / "lake"))
     make(lake)
     monkeypatch.chdir(tmp_path)
@@ -187,7 +217,9 @@ def test_a_local_artifact_is_found_by_its_relative_path(tmp_path: Path, monkeypa
     assert lake.find(DEDUP.digest[:4]) == lake.artifact(DEDUP)
 
 
-@pytest.mark.parametrize("reference", ["abc", "ffffffff", "dedup/other", "dedup", "clean/default", ""])
+@pytest.mark.parametrize(
+    "reference", ["abc", "ffffffff", "dedup/other", "dedup", "clean/default", ""]
+)
 def test_what_is_not_there_is_not_found(lake: Lake, reference: str) -> None:
     make(lake)
     with pytest.raises(UsageError, match="no such artifact"):
@@ -206,7 +238,9 @@ def test_digits_that_fit_several_artifacts_are_refused(root: str) -> None:
     lake = Lake.at(root)
     for digest in ("abcd" + "0" * 8, "abcd" + "1" * 8):
         storage.write_bytes(storage.join(root, "dedup", "default", digest, MANIFEST_NAME), b"{}")
-    with pytest.raises(UsageError, match=r"abcd: several artifacts match .*abcd00000000.*give more digits"):
+    with pytest.raises(
+        UsageError, match=r"abcd: several artifacts match .*abcd00000000.*give more digits"
+    ):
         lake.find("abcd")
 
 
@@ -244,7 +278,9 @@ def test_ancestors_are_found_through_the_digests(lake: Lake) -> None:
     for identity in (documents, clean, dedup):
         make(lake, identity)
     found = lake.ancestors(lake.find(dedup.digest))
-    assert [(artifact.kind, artifact.digest) for artifact in found] == [(i.kind, i.digest) for i in (dedup, clean, documents)]
+    assert [(artifact.kind, artifact.digest) for artifact in found] == [
+        (i.kind, i.digest) for i in (dedup, clean, documents)
+    ]
 
 
 def test_the_sweep_takes_old_half_written_folders_alone(lake: Lake) -> None:
@@ -259,14 +295,18 @@ def test_the_sweep_takes_old_half_written_folders_alone(lake: Lake) -> None:
 
 
 def test_the_sweep_spares_the_checkpoints_of_an_interrupted_training_for_longer(lake: Lake) -> None:
-    resumable, started = (dataclasses.replace(DEDUP, kind="checkpoints", version=version) for version in (2, 3))
+    resumable, started = (
+        dataclasses.replace(DEDUP, kind="checkpoints", version=version) for version in (2, 3)
+    )
     for identity, path in ((resumable, "step-00000004/COMPLETE"), (started, "step-00000004/shard")):
         storage.write_bytes(lake.artifact(identity).file(path), b"")
     assert lake.sweep(NOW) == [lake.artifact(started).uri]
     assert lake.sweep(NOW, NOW) == [lake.artifact(resumable).uri]
 
 
-def test_a_second_process_waits_until_the_first_that_writes_an_artifact_is_gone(tmp_path: Path) -> None:
+def test_a_second_process_waits_until_the_first_that_writes_an_artifact_is_gone(
+    tmp_path: Path,
+) -> None:
     program = f"""
 from infra.lake import Lake
 from tests.infra.test_lake import DEDUP
@@ -275,7 +315,12 @@ print("begun", flush=True)
 input()
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    other = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    other = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
     assert other.stdout is not None
     assert other.stdout.readline() == b"begun\n"
     with ThreadPoolExecutor(1) as pool:

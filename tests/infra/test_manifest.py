@@ -12,13 +12,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.errors import GristmillError
-from infra.manifest import Counts, FileEntry, Identity, Manifest, canonical, content_of, digest_of, revision, tool_versions
+from infra.manifest import (
+    Counts,
+    FileEntry,
+    Identity,
+    Manifest,
+    canonical,
+    content_of,
+    digest_of,
+    revision,
+    tool_versions,
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4), max_leaves=12)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
 
-EXTRACT = Identity("documents", "extract", 1, {"language": "en", "max_bytes": 5_000_000}, {"crawl": "0" * 64})
+EXTRACT = Identity(
+    "documents", "extract", 1, {"language": "en", "max_bytes": 5_000_000}, {"crawl": "0" * 64}
+)
 DEDUP = Identity(
     "dedup",
     "dedup",
@@ -34,7 +56,11 @@ def typed(value: Any) -> Any:
         return ("dict", frozenset((key, typed(item)) for key, item in value.items()))
     if isinstance(value, list | tuple):
         return ("list", tuple(typed(item) for item in value))
-    return (type(value).__name__, math.copysign(1, value), value) if isinstance(value, float) else (type(value).__name__, value)
+    return (
+        (type(value).__name__, math.copysign(1, value), value)
+        if isinstance(value, float)
+        else (type(value).__name__, value)
+    )
 
 
 def shuffled(value: Any) -> Any:
@@ -46,7 +72,10 @@ def shuffled(value: Any) -> Any:
 
 def manifest(**changes: Any) -> Manifest:
     """A manifest whose digest is that of its fields."""
-    files = [FileEntry("part-0.parquet", 10, "ab" * 32, 3), FileEntry("rejected/part-0.parquet", 5, "cd" * 32, 1)]
+    files = [
+        FileEntry("part-0.parquet", 10, "ab" * 32, 3),
+        FileEntry("rejected/part-0.parquet", 5, "cd" * 32, 1),
+    ]
     values: dict[str, Any] = {
         "format": 1,
         "kind": DEDUP.kind,
@@ -95,7 +124,18 @@ def test_the_form_is_json_of_the_same_value(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [(1, 1.0), (1, True), (0, False), (0.0, -0.0), (None, "null"), ("é", "e\u0301"), ("1", 1), ([], {}), ("", None)]
+    ("one", "other"),
+    [
+        (1, 1.0),
+        (1, True),
+        (0, False),
+        (0.0, -0.0),
+        (None, "null"),
+        ("é", "e\u0301"),
+        ("1", 1),
+        ([], {}),
+        ("", None),
+    ],
 )
 def test_values_that_look_alike_differ(one: Any, other: Any) -> None:
     assert digest_of(one) != digest_of(other)

@@ -33,9 +33,15 @@ def test_a_key_that_is_not_there_names_the_nearest() -> None:
         build(Example, {"sise": 3}, "step")
 
 
-@pytest.mark.parametrize("section", [{"rules": {"treshold": 1}}, {"maybe": {"treshold": 1}}, {"many": [{"treshold": 1}]}])
-def test_a_wrong_key_in_a_section_names_the_nearest_of_the_section(section: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match=r"unknown key '\w+(\.0)?\.treshold'; nearest: 'threshold'"):
+@pytest.mark.parametrize(
+    "section", [{"rules": {"treshold": 1}}, {"maybe": {"treshold": 1}}, {"many": [{"treshold": 1}]}]
+)
+def test_a_wrong_key_in_a_section_names_the_nearest_of_the_section(
+    section: dict[str, object],
+) -> None:
+    with pytest.raises(
+        UsageError, match=r"unknown key '\w+(\.0)?\.treshold'; nearest: 'threshold'"
+    ):
         build(Example, {"size": 1, **section})
 
 
@@ -82,5 +88,7 @@ def test_an_int_given_for_a_float_has_the_same_identity() -> None:
 
 
 def test_plain_data_builds_the_same_parameters() -> None:
-    example = Example(size=3, maybe=Rules(words=["a"]), many=[Rules(), Rules(threshold=0.25)], weights={"b": 1e-5})
+    example = Example(
+        size=3, maybe=Rules(words=["a"]), many=[Rules(), Rules(threshold=0.25)], weights={"b": 1e-5}
+    )
     assert build(Example, plain(example)) == example

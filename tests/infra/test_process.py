@@ -44,7 +44,9 @@ def gone(*pids: int) -> bool:
     """Whether these processes end before the deadline; a zombie has ended."""
     processes = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
     alive = [p for p in processes if not is_zombie(p)]
-    return not psutil.wait_procs(alive, timeout=DEADLINE_SECONDS)[1] or all(is_zombie(p) for p in alive)
+    return not psutil.wait_procs(alive, timeout=DEADLINE_SECONDS)[1] or all(
+        is_zombie(p) for p in alive
+    )
 
 
 def is_zombie(process: psutil.Process) -> bool:
@@ -70,11 +72,16 @@ def test_events_come_as_they_are_and_the_rest_goes_to_the_log(log: Path) -> None
         {"event": "progress", "step": 1, "done": 1, "total": 2},
         {"event": "metric", "loss": 0.5, "text": "Größe\n文"},
     ]
-    assert sorted(log.read_text().splitlines()) == sorted(["a line", '{"event": broken', '{"eventually": 1}', "[1]", "a warning"])
+    assert sorted(log.read_text().splitlines()) == sorted(
+        ["a line", '{"event": broken', '{"eventually": 1}', "[1]", "a warning"]
+    )
 
 
 def test_a_child_answers_one_request_after_the_other(log: Path) -> None:
-    script = EMIT + "import json, sys\nfor line in sys.stdin:\n    emit('result', double=2 * json.loads(line)['n'])\n"
+    script = (
+        EMIT
+        + "import json, sys\nfor line in sys.stdin:\n    emit('result', double=2 * json.loads(line)['n'])\n"
+    )
     with Child(python(script), log) as child:
         for number in (1, 21):
             child.send({"n": number})
@@ -95,7 +102,9 @@ def test_a_failure_says_the_telling_line_and_where_the_log_is(log: Path) -> None
     script = "import sys\nprint('first')\nsys.stderr.write('trace\\nValueError: the reason\\nlast words\\n')\nsys.exit(3)"
     with pytest.raises(GristmillError) as caught:
         list(run(python(script), log, "dedup"))
-    assert str(caught.value) == f"dedup failed with exit code 3: ValueError: the reason (log: {log})"
+    assert (
+        str(caught.value) == f"dedup failed with exit code 3: ValueError: the reason (log: {log})"
+    )
 
 
 def test_a_failure_without_a_word_says_so(log: Path) -> None:
@@ -109,15 +118,23 @@ def test_a_child_that_was_killed_is_named_with_its_signal(log: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [GristmillError, UsageError, TransientError])
-def test_a_failed_event_is_the_error_that_the_child_met(log: Path, kind: type[GristmillError]) -> None:
-    script = EMIT + f"from infra.errors import {kind.__name__}\nemit_failure({kind.__name__}('the crawl is empty'))\n" + FOREVER
+def test_a_failed_event_is_the_error_that_the_child_met(
+    log: Path, kind: type[GristmillError]
+) -> None:
+    script = (
+        EMIT
+        + f"from infra.errors import {kind.__name__}\nemit_failure({kind.__name__}('the crawl is empty'))\n"
+        + FOREVER
+    )
     with pytest.raises(GristmillError, match=r"^the crawl is empty$") as caught:
         list(run(python(script), log, "extract"))
     assert type(caught.value) is kind
 
 
 def test_a_command_that_is_not_there_is_one_line(log: Path) -> None:
-    with pytest.raises(GristmillError, match="cannot start no-such-command: No such file or directory"):
+    with pytest.raises(
+        GristmillError, match="cannot start no-such-command: No such file or directory"
+    ):
         Child(["no-such-command"], log)
 
 
@@ -134,7 +151,11 @@ def test_stopping_ends_a_grandchild_in_a_session_of_its_own(log: Path) -> None:
 
 def test_stopping_ends_a_tree_within_the_tree(log: Path, tmp_path: Path) -> None:
     inner = f"Child([sys.executable, '-c', {FOREVER!r}], Path({str(tmp_path / 'inner.log')!r}))"
-    script = EMIT + f"import sys; from pathlib import Path; from infra.process import Child\nemit('pid', pid={inner}.pid)\n" + FOREVER
+    script = (
+        EMIT
+        + f"import sys; from pathlib import Path; from infra.process import Child\nemit('pid', pid={inner}.pid)\n"
+        + FOREVER
+    )
     with Child(python(script), log) as child:
         pid = next(child.events())["pid"]
     assert gone(pid)
@@ -208,7 +229,11 @@ def test_a_child_dies_with_an_owner_that_is_killed(log: Path, sign: signal.Signa
 
 
 def test_a_child_whose_owner_died_before_it_could_ask_goes_too(log: Path) -> None:
-    late = EMIT + "import os, sys\nemit('pid', pid=os.getpid())\nsys.stdin.read()\ndie_with_parent()\n" + FOREVER
+    late = (
+        EMIT
+        + "import os, sys\nemit('pid', pid=os.getpid())\nsys.stdin.read()\ndie_with_parent()\n"
+        + FOREVER
+    )
     with subprocess.Popen([*python(OWNER), late, str(log)], stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
@@ -217,7 +242,10 @@ def test_a_child_whose_owner_died_before_it_could_ask_goes_too(log: Path) -> Non
 
 
 def test_a_child_outlives_the_thread_that_started_it(log: Path) -> None:
-    script = EMIT + "import json, sys\ndie_with_parent()\nfor line in sys.stdin:\n    emit('echo', n=json.loads(line)['n'])\n"
+    script = (
+        EMIT
+        + "import json, sys\ndie_with_parent()\nfor line in sys.stdin:\n    emit('echo', n=json.loads(line)['n'])\n"
+    )
     started: list[Child] = []
 
     def start() -> None:
@@ -248,11 +276,15 @@ def test_a_fork_starts_children_of_its_own(log: Path) -> None:
         "    os._exit(0)\n"
         "os.wait()\n"
     )
-    assert list(run(python(script), log.with_name("outer.log"), "fork")) == [{"event": "in_fork", "events": [{"event": "x"}]}]
+    assert list(run(python(script), log.with_name("outer.log"), "fork")) == [
+        {"event": "in_fork", "events": [{"event": "x"}]}
+    ]
 
 
 def test_the_environment_of_a_child_carries_its_tree_and_what_was_given(log: Path) -> None:
-    script = EMIT + f"import os\nemit('seen', token=os.environ[{TOKEN!r}], given=os.environ['GIVEN'])\n"
+    script = (
+        EMIT + f"import os\nemit('seen', token=os.environ[{TOKEN!r}], given=os.environ['GIVEN'])\n"
+    )
     with Child(python(script), log, {"GIVEN": "value"}) as child:
         assert next(child.events()) == {"event": "seen", "token": child.token, "given": "value"}
 
@@ -264,7 +296,9 @@ def test_the_output_of_a_short_command(tmp_path: Path) -> None:
 
 
 def test_usage_counts_this_process_and_its_children(log: Path) -> None:
-    with Child(python(EMIT + "block = bytearray(b'x') * (64 << 20)\nemit('ready')\n" + FOREVER), log) as child:
+    with Child(
+        python(EMIT + "block = bytearray(b'x') * (64 << 20)\nemit('ready')\n" + FOREVER), log
+    ) as child:
         before = usage()
         next(child.events())
         cpu_seconds, peak_bytes = usage()
@@ -276,4 +310,6 @@ def test_an_event_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> Non
     from infra.process import emit
 
     emit("metric", text="two\nlines")
-    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [{"event": "metric", "text": "two\nlines"}]
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"event": "metric", "text": "two\nlines"}
+    ]

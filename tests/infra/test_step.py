@@ -22,12 +22,25 @@ class Threshold:
     partitions: int = option(0, "tasks", identity=False)
 
 
-STEP = Step(name="dedup", kind="dedup", version=1, parameters=Threshold, inputs=("documents",), module="jobs.dedup")
+STEP = Step(
+    name="dedup",
+    kind="dedup",
+    version=1,
+    parameters=Threshold,
+    inputs=("documents",),
+    module="jobs.dedup",
+)
 
 
 def task(lake: Lake, digest: str = "a" * 64, **values: float) -> Task:
     """A task of the step with one input."""
-    return Task(STEP, lake, "default", Threshold(**values), {"documents": Artifact(lake.root, "documents", "default", digest)})
+    return Task(
+        STEP,
+        lake,
+        "default",
+        Threshold(**values),
+        {"documents": Artifact(lake.root, "documents", "default", digest)},
+    )
 
 
 def test_a_task_knows_its_artifact_without_running(lake: Lake) -> None:
@@ -35,7 +48,9 @@ def test_a_task_knows_its_artifact_without_running(lake: Lake) -> None:
     assert task(lake).artifact.uri == f"{lake.root}/dedup/default/{task(lake).identity.digest[:12]}"
 
 
-def test_the_identity_follows_parameters_and_inputs_but_no_places(lake: Lake, tmp_path: Path) -> None:
+def test_the_identity_follows_parameters_and_inputs_but_no_places(
+    lake: Lake, tmp_path: Path
+) -> None:
     digest = task(lake).identity.digest
     assert task(Lake.at(str(tmp_path / "elsewhere"))).identity.digest == digest
     assert task(lake, partitions=8).identity.digest == digest
@@ -48,12 +63,21 @@ def test_the_identity_follows_the_content_of_the_crawl_but_not_its_place(lake: L
         return Task(STEP, lake, "default", Threshold(), crawl=list(sources)).identity.digest
 
     one, other = Source("/a/x.warc", 3, "c1"), Source("/a/y.warc", 4, "c2")
-    assert digest(one, other) == digest(Source("s3://b/y.warc", 4, "c2"), Source("s3://b/x.warc", 3, "c1"))
+    assert digest(one, other) == digest(
+        Source("s3://b/y.warc", 4, "c2"), Source("s3://b/x.warc", 3, "c1")
+    )
     assert len({digest(one), digest(other), digest(one, other), digest(one, one)}) == 4
 
 
 def test_a_task_survives_its_request(lake: Lake) -> None:
-    sent = Task(STEP, lake, "name", Threshold(threshold=1e-3, partitions=3), task(lake).inputs, [Source("/a/x.warc", 3, "c1")])
+    sent = Task(
+        STEP,
+        lake,
+        "name",
+        Threshold(threshold=1e-3, partitions=3),
+        task(lake).inputs,
+        [Source("/a/x.warc", 3, "c1")],
+    )
     received = Task.from_request(STEP, json.loads(json.dumps(sent.request())))
     assert received == sent
     assert received.identity.digest == sent.identity.digest
@@ -84,8 +108,25 @@ def test_a_source_that_is_not_there_is_named(lake: Lake) -> None:
 def test_the_summary_has_the_fields_of_every_step_and_no_detail_hides_them(lake: Lake) -> None:
     work = task(lake)
     writer = lake.begin(work.identity, work.name)
-    made = writer.commit(Counts(3, 2, {"near": 1}, {"bytes": 9}), details={"name": "x", "val_loss": 1.5, "curve": [[1, 2]]})
+    made = writer.commit(
+        Counts(3, 2, {"near": 1}, {"bytes": 9}),
+        details={"name": "x", "val_loss": 1.5, "curve": [[1, 2]]},
+    )
     printed = summary(work, made, hit=True)
-    expected = {"kind": "dedup", "name": "default", "digest": made.digest[:12], "path": work.artifact.uri, "hit": True, "rows_in": 3}
-    assert printed == {**expected, "rows_out": 2, "rejected": {"near": 1}, "seconds": 0.0, "bytes": 9, "val_loss": 1.5}
+    expected = {
+        "kind": "dedup",
+        "name": "default",
+        "digest": made.digest[:12],
+        "path": work.artifact.uri,
+        "hit": True,
+        "rows_in": 3,
+    }
+    assert printed == {
+        **expected,
+        "rows_out": 2,
+        "rejected": {"near": 1},
+        "seconds": 0.0,
+        "bytes": 9,
+        "val_loss": 1.5,
+    }
     assert json.loads(json.dumps(printed)) == printed

@@ -126,16 +126,23 @@ def test_the_fork_of_a_process_reads_s3_too(s3_root: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "expected"), [(0, 4, b"0123"), (3, 5, b"34"), (8, 20, b"89"), (4, 4, b""), (10, 12, b""), (30, 40, b"")]
+    ("start", "end", "expected"),
+    [(0, 4, b"0123"), (3, 5, b"34"), (8, 20, b"89"), (4, 4, b""), (10, 12, b""), (30, 40, b"")],
 )
-def test_a_range_is_read_as_far_as_the_file_goes(root: str, start: int, end: int, expected: bytes) -> None:
+def test_a_range_is_read_as_far_as_the_file_goes(
+    root: str, start: int, end: int, expected: bytes
+) -> None:
     uri = storage.join(root, "digits")
     storage.write_bytes(uri, b"0123456789")
     assert storage.read_range(uri, start, end) == expected
 
 
 def test_a_missing_file_is_file_not_found(root: str) -> None:
-    for read in (storage.read_bytes, storage.content_hash, lambda uri: storage.read_range(uri, 0, 1)):
+    for read in (
+        storage.read_bytes,
+        storage.content_hash,
+        lambda uri: storage.read_range(uri, 0, 1),
+    ):
         with pytest.raises(FileNotFoundError):
             read(storage.join(root, "nothing"))
     assert not storage.exists(storage.join(root, "nothing"))
@@ -146,8 +153,15 @@ def test_a_listing_is_sorted_with_relative_paths_and_sizes(root: str) -> None:
         storage.write_bytes(storage.join(root, name), name.encode())
     storage.write_bytes(f"{root}-beside/x", b"")
     found = storage.list_files(root)
-    assert [(info.path, info.size_bytes) for info in found] == [("a", 1), ("b/10", 4), ("b/2", 3), ("b/c/1", 5)]
-    assert [storage.read_bytes(info.uri) for info in found] == [info.path.encode() for info in found]
+    assert [(info.path, info.size_bytes) for info in found] == [
+        ("a", 1),
+        ("b/10", 4),
+        ("b/2", 3),
+        ("b/c/1", 5),
+    ]
+    assert [storage.read_bytes(info.uri) for info in found] == [
+        info.path.encode() for info in found
+    ]
     assert all(info.modified > 0 for info in found)
     assert storage.list_files(storage.join(root, "none")) == []
 
@@ -173,7 +187,15 @@ def test_deleting_takes_a_file_or_a_folder_and_nothing_beside_it(root: str) -> N
 @pytest.fixture
 def crawl(root: str) -> str:
     """A folder of crawl files with some that do not count."""
-    for name in ("web-1.warc.gz", "web-0.warc.gz", "deep/er/x.warc.gz", "notes.txt", "_SUCCESS", ".hidden", "_temporary/0/x.warc.gz"):
+    for name in (
+        "web-1.warc.gz",
+        "web-0.warc.gz",
+        "deep/er/x.warc.gz",
+        "notes.txt",
+        "_SUCCESS",
+        ".hidden",
+        "_temporary/0/x.warc.gz",
+    ):
         storage.write_bytes(storage.join(root, name), b"12")
     return root
 
@@ -189,7 +211,9 @@ def crawl(root: str) -> str:
         ("/notes.txt", ["notes.txt"]),
     ],
 )
-def test_globs_directories_and_files_name_crawl_files(crawl: str, pattern: str, expected: list[str]) -> None:
+def test_globs_directories_and_files_name_crawl_files(
+    crawl: str, pattern: str, expected: list[str]
+) -> None:
     found = storage.expand(crawl + pattern)
     assert [info.uri for info in found] == [storage.join(crawl, name) for name in expected]
     assert all(info.size_bytes == 2 for info in found)
@@ -221,15 +245,23 @@ def test_a_pattern_that_names_nothing_is_an_error(crawl: str, wrong: str) -> Non
         ("s3://", "no bucket; write s3://bucket/prefix"),
     ],
 )
-@pytest.mark.parametrize("use", [storage.normal_root, storage.expand, storage.read_bytes, storage.list_files, storage.exists])
-def test_a_mistyped_uri_names_the_nearest_right_one(use: Callable[[str], Any], uri: str, said: str) -> None:
+@pytest.mark.parametrize(
+    "use",
+    [storage.normal_root, storage.expand, storage.read_bytes, storage.list_files, storage.exists],
+)
+def test_a_mistyped_uri_names_the_nearest_right_one(
+    use: Callable[[str], Any], uri: str, said: str
+) -> None:
     with pytest.raises(UsageError, match=f"^{re.escape(f'{uri}: {said}')}"):
         use(uri)
 
 
 def test_a_root_has_one_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert {storage.normal_root(r) for r in ("lake", "./lake/", f"{tmp_path}/x/../lake", f"file://{tmp_path}/lake")} == {f"{tmp_path}/lake"}
+    assert {
+        storage.normal_root(r)
+        for r in ("lake", "./lake/", f"{tmp_path}/x/../lake", f"file://{tmp_path}/lake")
+    } == {f"{tmp_path}/lake"}
     assert storage.normal_root("s3://bucket/lake/") == "s3://bucket/lake"
 
 
@@ -272,7 +304,9 @@ def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, 
     folder = tmp_path / "web" / request.param
     folder.mkdir(parents=True)
     (folder / "page.bin").write_bytes(data)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: Handler(*a, directory=str(tmp_path / "web")))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), lambda *a: Handler(*a, directory=str(tmp_path / "web"))
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/{request.param}/page.bin", data
     server.shutdown()
@@ -284,14 +318,19 @@ def test_a_page_is_read_from_a_server_with_or_without_ranges(page: tuple[str, by
     assert [(info.uri, info.size_bytes) for info in storage.expand(uri)] == [(uri, len(data))]
     assert storage.read_bytes(uri) == data
     assert storage.content_hash(uri) == hashlib.sha256(data).hexdigest()
-    assert storage.read_range(uri, 5 * MEBIBYTE, 5 * MEBIBYTE + 7) == data[5 * MEBIBYTE : 5 * MEBIBYTE + 7]
+    assert (
+        storage.read_range(uri, 5 * MEBIBYTE, 5 * MEBIBYTE + 7)
+        == data[5 * MEBIBYTE : 5 * MEBIBYTE + 7]
+    )
     assert storage.read_range(uri, len(data) - 2, len(data) + 9) == data[-2:]
 
 
 def test_a_page_that_is_not_there_is_an_error(page: tuple[str, bytes]) -> None:
     uri, _ = page
     for wrong in (f"{uri}x", "http://127.0.0.1:9/x"):
-        with pytest.raises(UsageError, match=f"^{re.escape(wrong)}: not found, or its server cannot be reached"):
+        with pytest.raises(
+            UsageError, match=f"^{re.escape(wrong)}: not found, or its server cannot be reached"
+        ):
             storage.expand(wrong)
 
 
@@ -338,7 +377,10 @@ def test_a_conflict_is_tried_again_until_somebody_has_won(behind: Behind, taken:
                 return application(environment, start)
             conflicts[0] -= 1
             environment["wsgi.input"].read(int(environment["CONTENT_LENGTH"]))
-            start("409 Conflict", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+            start(
+                "409 Conflict",
+                [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))],
+            )
             return [body]
 
         return answer

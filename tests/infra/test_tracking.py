@@ -54,7 +54,9 @@ def test_a_database_whose_making_was_killed_is_not_used(tmp_path: Path) -> None:
     assert sorted(p.name for p in torn.parent.iterdir()) == ["mlflow.db", torn.name]
 
 
-def test_everything_logged_arrives_before_close_returns(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_logged_arrives_before_close_returns(
+    root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_id = tracking.run_id_for(root, "c" * 64, "demo")
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     tokens = Artifact(root, "tokens", "default", "d" * 64)
@@ -72,7 +74,9 @@ def test_everything_logged_arrives_before_close_returns(root: str, monkeypatch: 
     assert (dataset.dataset.name, dataset.dataset.digest) == ("tokens/default", "d" * 12)
     (pointer,) = run.outputs.model_outputs
     assert client(root).get_logged_model(pointer.model_id).tags["uri"].endswith("step-00002999")
-    assert tracking.history(root, run_id, "train_loss") == [(step, 1.0 / (step + 1)) for step in range(3000)]
+    assert tracking.history(root, run_id, "train_loss") == [
+        (step, 1.0 / (step + 1)) for step in range(3000)
+    ]
 
 
 def test_a_resumed_run_continues_and_its_last_value_counts(root: str) -> None:
@@ -87,19 +91,31 @@ def test_a_resumed_run_continues_and_its_last_value_counts(root: str) -> None:
 def test_the_champion_moves_when_promoted(root: str) -> None:
     assert tracking.champion(root, "new-model") is None
     run_id = tracking.run_id_for(root, DIGEST, "demo")
-    first = tracking.register_model(root, "new-model", f"{root}/models/demo/1", "1" * 64, run_id, {"val_bits_per_byte": 2.0})
+    first = tracking.register_model(
+        root, "new-model", f"{root}/models/demo/1", "1" * 64, run_id, {"val_bits_per_byte": 2.0}
+    )
     assert tracking.champion(root, "new-model") is None
     tracking.promote(root, "new-model", first)
-    second = tracking.register_model(root, "new-model", f"{root}/models/demo/2", "2" * 64, run_id, {"val_bits_per_byte": 1.5})
+    second = tracking.register_model(
+        root, "new-model", f"{root}/models/demo/2", "2" * 64, run_id, {"val_bits_per_byte": 1.5}
+    )
     assert second != first
     standing = tracking.champion(root, "new-model")
     assert standing is not None
-    assert (standing["version"], standing["val_bits_per_byte"], standing["run_id"]) == (first, 2.0, run_id)
+    assert (standing["version"], standing["val_bits_per_byte"], standing["run_id"]) == (
+        first,
+        2.0,
+        run_id,
+    )
     assert standing["scores"] == {"val_bits_per_byte": 2.0}
     tracking.promote(root, "new-model", second)
     standing = tracking.champion(root, "new-model")
     assert standing is not None
-    assert (standing["version"], standing["digest"], standing["uri"]) == (second, "2" * 64, f"{root}/models/demo/2")
+    assert (standing["version"], standing["digest"], standing["uri"]) == (
+        second,
+        "2" * 64,
+        f"{root}/models/demo/2",
+    )
 
 
 def test_the_same_model_is_registered_once(root: str) -> None:
@@ -110,7 +126,9 @@ def test_the_same_model_is_registered_once(root: str) -> None:
 def test_a_server_that_does_not_answer_costs_one_warning_without_its_credentials(
     root: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:{SECRET}@127.0.0.1:9/mlflow?token={SECRET}")
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI", f"http://user:{SECRET}@127.0.0.1:9/mlflow?token={SECRET}"
+    )
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     settings.cache_clear()
     log = tracking.RunLog(root, DIGEST, "demo")

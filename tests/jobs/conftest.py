@@ -15,7 +15,7 @@ os.environ.setdefault("GRISTMILL_DRIVER_MEMORY", "2g")
 from infra import storage
 from infra.lake import Artifact, Lake
 from infra.manifest import Counts, Identity, digest_of
-from jobs.session import Session
+from jobs.spark.session import Session
 
 DOCUMENTS = pa.schema(
     [

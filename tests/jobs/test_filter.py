@@ -11,8 +11,8 @@ from infra.lake import Artifact, Lake
 from infra.step import Task
 from jobs import filter
 from jobs.filter import FilterParameters
-from jobs.session import Session
-from jobs.signals import SIGNALS, words
+from jobs.spark.session import Session
+from jobs.text.signals import SIGNALS, words
 
 PROSE = (
     "The old mill stood at the end of the village, where the river turns south. Nobody knew who had built it, and those that asked "
@@ -40,7 +40,10 @@ def outcome(session: Session, done: Task) -> dict[str, str | None]:
     """Reason by URL, None for kept rows."""
     kept = {row["url"]: None for row in session.read(done.artifact, "url").collect()}
     uris = done.artifact.rejected_uris()
-    return kept | {row["url"]: row["reject_reason"] for row in session.parquet(*uris).select("url", "reject_reason").collect()}
+    return kept | {
+        row["url"]: row["reject_reason"]
+        for row in session.parquet(*uris).select("url", "reject_reason").collect()
+    }
 
 
 def test_default_rules_keep_prose_of_several_languages_and_name_what_is_wrong(
@@ -52,19 +55,33 @@ def test_default_rules_keep_prose_of_several_languages_and_name_what_is_wrong(
         {"url": "chinese", "text": CHINESE, "lang": "zh"},
         {"url": "lorem", "text": PROSE + " Lorem ipsum.", "lang": "en"},
         {"url": "code", "text": PROSE + " {", "lang": "en"},
-        {"url": "short", "text": "The text is too short by far, and it has no more to say. It ends here. It is over.", "lang": "en"},
-        {"url": "repeated", "text": "The same line is here and it has words to be long enough.\n" * 30, "lang": "en"},
+        {
+            "url": "short",
+            "text": "The text is too short by far, and it has no more to say. It ends here. It is over.",
+            "lang": "en",
+        },
+        {
+            "url": "repeated",
+            "text": "The same line is here and it has words to be long enough.\n" * 30,
+            "lang": "en",
+        },
     ]
     done = task(lake, documents_artifact(lake, rows))
     manifest = filter.run(session, done)
     got = outcome(session, done)
     assert {url for url, reason in got.items() if reason is None} == {"prose", "german", "chinese"}
-    assert (got["lorem"], got["code"], got["short"]) == ("c4_lorem_ipsum", "c4_curly_bracket", "gopher_word_count")
+    assert (got["lorem"], got["code"], got["short"]) == (
+        "c4_lorem_ipsum",
+        "c4_curly_bracket",
+        "gopher_word_count",
+    )
     assert got["repeated"] == "fineweb_char_dup"
     assert (manifest.counts.rows_in, manifest.counts.rows_out) == (7, 3)
 
 
-def test_kept_rows_carry_their_signals(session: Session, lake: Lake, documents_artifact: Make) -> None:
+def test_kept_rows_carry_their_signals(
+    session: Session, lake: Lake, documents_artifact: Make
+) -> None:
     done = task(lake, documents_artifact(lake, [{"text": PROSE, "lang": "en"}]))
     filter.run(session, done)
     row = session.read(done.artifact).collect()[0]
@@ -72,29 +89,49 @@ def test_kept_rows_carry_their_signals(session: Session, lake: Lake, documents_a
     assert row["signals"]["word_count"] == len(words(PROSE))
 
 
-def test_the_decision_is_an_expression_and_null_fails_it(session: Session, lake: Lake, documents_artifact: Make) -> None:
-    documents = documents_artifact(lake, [{"url": "a", "text": "one two", "lang": "en"}, {"url": "b", "text": "one", "lang": None}])
+def test_the_decision_is_an_expression_and_null_fails_it(
+    session: Session, lake: Lake, documents_artifact: Make
+) -> None:
+    documents = documents_artifact(
+        lake,
+        [{"url": "a", "text": "one two", "lang": "en"}, {"url": "b", "text": "one", "lang": None}],
+    )
     done = task(lake, documents, rules={"two": "word_count > 1", "known": "lang = 'en'"})
     filter.run(session, done)
     assert outcome(session, done) == {"a": None, "b": "known"}
 
 
-@pytest.mark.parametrize("rule", ["n_wrds > 5", "lang = 'en' OR Word_Coun > 3", "length(tex) > 3", "NOT (domian = 'a')"])
+@pytest.mark.parametrize(
+    "rule", ["n_wrds > 5", "lang = 'en' OR Word_Coun > 3", "length(tex) > 3", "NOT (domian = 'a')"]
+)
 def test_a_misspelt_column_is_refused_without_spark(rule: str) -> None:
-    with pytest.raises(UsageError, match=r"filter\.rules\.mine: unknown column '(n_wrds|Word_Coun|tex|domian)'; nearest: '\w+'"):
+    with pytest.raises(
+        UsageError,
+        match=r"filter\.rules\.mine: unknown column '(n_wrds|Word_Coun|tex|domian)'; nearest: '\w+'",
+    ):
         filter.FilterParameters(rules={"mine": rule})
 
 
 @pytest.mark.parametrize(
     "rule",
-    [*filter.default_rules().values(), "WORD_COUNT > 3", "text LIKE '%n_wrds%'", "dup.sizes > 1", "exists(split(url, '/'), x -> x = 'a')"],
+    [
+        *filter.default_rules().values(),
+        "WORD_COUNT > 3",
+        "text LIKE '%n_wrds%'",
+        "dup.sizes > 1",
+        "exists(split(url, '/'), x -> x = 'a')",
+    ],
 )
 def test_a_rule_without_a_misspelt_column_is_left_to_spark(rule: str) -> None:
     assert filter.misspelt(rule) is None
 
 
-def test_languages_are_looked_at_first(session: Session, lake: Lake, documents_artifact: Make) -> None:
-    documents = documents_artifact(lake, [{"url": "a", "text": "x", "lang": "en"}, {"url": "b", "text": "y", "lang": "de"}])
+def test_languages_are_looked_at_first(
+    session: Session, lake: Lake, documents_artifact: Make
+) -> None:
+    documents = documents_artifact(
+        lake, [{"url": "a", "text": "x", "lang": "en"}, {"url": "b", "text": "y", "lang": "de"}]
+    )
     done = task(lake, documents, rules={"a": "n_chars < 9"}, languages=["de"])
     filter.run(session, done)
     assert outcome(session, done) == {"a": "language", "b": None}
@@ -105,14 +142,19 @@ def test_languages_are_looked_at_first(session: Session, lake: Lake, documents_a
     [
         ("counted > 3", r"filter.rules.mine: unknown column 'counted'; nearest: 'word_count'"),
         ("word_count >", r"filter.rules.mine: 'word_count >' is no SQL expression"),
-        ("word_count", r"filter.rules.mine: 'word_count' is a bigint; a rule must be true or false"),
+        (
+            "word_count",
+            r"filter.rules.mine: 'word_count' is a bigint; a rule must be true or false",
+        ),
         ("lenght(text) > 3", r"filter.rules.mine: .*lenght"),
     ],
 )
 def test_a_wrong_rule_is_refused_before_anything_is_written(
     session: Session, lake: Lake, documents_artifact: Make, rule: str, message: str
 ) -> None:
-    wanted = task(lake, documents_artifact(lake, [{"text": PROSE, "lang": "en"}]), rules={"mine": rule})
+    wanted = task(
+        lake, documents_artifact(lake, [{"text": PROSE, "lang": "en"}]), rules={"mine": rule}
+    )
     with pytest.raises(UsageError, match=message):
         filter.run(session, wanted)
     assert storage.list_files(wanted.artifact.uri) == []

@@ -18,13 +18,15 @@ from infra.process import run as run_child
 from infra.step import Task
 from jobs import sample
 from jobs.crawl import records
-from jobs.html import decode, language, main_content
+from jobs.page.html import decode, language, main_content
 from jobs.sample import SampleParameters, chosen, modules
 
 
 def made(lake: Lake, **parameters: int) -> tuple[Task, Manifest]:
     """A small sample crawl."""
-    task = Task(sample.STEP, lake, "test", SampleParameters(environment=sample.environment(), **parameters))
+    task = Task(
+        sample.STEP, lake, "test", SampleParameters(environment=sample.environment(), **parameters)
+    )
     return task, sample.run(task)
 
 
@@ -38,7 +40,10 @@ def test_every_chosen_module_is_a_page_or_a_counted_failure(crawl: tuple[Task, M
     task, manifest = crawl
     assert manifest.counts.rows_in == 40
     assert manifest.counts.rows_out >= 30
-    assert [entry.path for entry in manifest.files] == ["pydoc-00000.warc.gz", "pydoc-00001.warc.gz"]
+    assert [entry.path for entry in manifest.files] == [
+        "pydoc-00000.warc.gz",
+        "pydoc-00001.warc.gz",
+    ]
     found = [record for uri in task.artifact.data_uris() for record in records(uri)]
     assert sum(record.reason is None for record in found) == manifest.counts.rows_out
     assert {record.reason for record in found} == {None, "not_a_response"}
@@ -56,7 +61,9 @@ def test_the_archives_are_valid_warc_with_right_digests(crawl: tuple[Task, Manif
                     record.parse_http()
                     body = record.reader.read()
                     assert int(record.http_headers["Content-Length"]) == len(body)
-                    digest = base64.b32encode(hashlib.sha1(body, usedforsecurity=False).digest()).decode()
+                    digest = base64.b32encode(
+                        hashlib.sha1(body, usedforsecurity=False).digest()
+                    ).decode()
                     assert record.headers["WARC-Payload-Digest"] == f"sha1:{digest}"
         assert kinds[0] == WarcRecordType.warcinfo
         assert kinds.count(WarcRecordType.request) == kinds.count(WarcRecordType.response) > 0
@@ -71,7 +78,12 @@ def test_each_record_is_a_gzip_member_of_its_own(crawl: tuple[Task, Manifest]) -
 
 
 def test_pages_are_english_documentation(crawl: tuple[Task, Manifest]) -> None:
-    pages = [record for uri in crawl[0].artifact.data_uris() for record in records(uri) if record.reason is None]
+    pages = [
+        record
+        for uri in crawl[0].artifact.data_uris()
+        for record in records(uri)
+        if record.reason is None
+    ]
     texts = [main_content(decode(page.payload, page.charset)[0])[1] for page in pages]
     assert sum(language(text)[0] == "en" for text in texts) >= 0.7 * len(texts)
     assert sum(len(text) > 200 for text in texts) >= 0.7 * len(texts)
@@ -92,6 +104,8 @@ def test_the_step_runs_as_a_process_of_its_own(lake: Lake, tmp_path: Path) -> No
     task = Task(sample.STEP, lake, "test", SampleParameters(pages=5, shards=1))
     request = tmp_path / "task.json"
     storage.write_bytes(str(request), json.dumps(task.request()).encode())
-    events = list(run_child([sys.executable, "-m", "jobs.sample", str(request)], tmp_path / "log", "sample"))
+    events = list(
+        run_child([sys.executable, "-m", "jobs.sample", str(request)], tmp_path / "log", "sample")
+    )
     assert events[-1] == {"event": "result", "digest": task.identity.digest}
     assert task.artifact.require().counts.rows_in == 5

@@ -20,8 +20,8 @@ from infra.manifest import Counts, Identity
 from infra.parameters import build
 from infra.process import Child
 from infra.step import Task
+from model.checkpoint.storage import read_tensors
 from model.config import TrainParameters
-from model.safetensors_storage import read_tensors
 from model.steps import TRAIN
 
 BYTES_VOCAB = 257
@@ -44,7 +44,9 @@ def random_text(rng: np.random.Generator, size: int) -> np.ndarray:
     return (97 + np.cumsum(rng.choice([-1, 1], size=size)) % 16).astype(np.uint16)
 
 
-def write_split(writer_file: Callable[..., str], split: str, groups: list[list[np.ndarray]], files: int = 2) -> dict:
+def write_split(
+    writer_file: Callable[..., str], split: str, groups: list[list[np.ndarray]], files: int = 2
+) -> dict:
     """Write the row groups as `files` files and describe them as the manifest does."""
     described = []
     for number in range(files):
@@ -52,13 +54,23 @@ def write_split(writer_file: Callable[..., str], split: str, groups: list[list[n
         if not mine:
             continue
         path = f"part-{split}-{number:05d}.parquet"
-        with storage.open_write(writer_file(path)) as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as out:
+        with (
+            storage.open_write(writer_file(path)) as stream,
+            pq.ParquetWriter(stream, SCHEMA, compression="zstd") as out,
+        ):
             for group in mine:
                 out.write_table(table_of(group, split), row_group_size=len(group))
-        described.append({"path": path, "row_groups": [int(sum(len(d) for d in group)) for group in mine]})
+        described.append(
+            {"path": path, "row_groups": [int(sum(len(d) for d in group)) for group in mine]}
+        )
     documents = [d for group in groups for d in group]
     total = sum(len(d) for d in documents)
-    return {"tokens": total, "bytes": total - len(documents), "documents": len(documents), "files": described}
+    return {
+        "tokens": total,
+        "bytes": total - len(documents),
+        "documents": len(documents),
+        "files": described,
+    }
 
 
 SCHEMA = pa.schema(
@@ -88,11 +100,16 @@ def table_of(group: list[np.ndarray], split: str) -> pa.Table:
     )
 
 
-def write_tokens(root: str, seed: int = 0, train_groups: int = 5, documents: int = 6, size: int = 400) -> Tokens:
+def write_tokens(
+    root: str, seed: int = 0, train_groups: int = 5, documents: int = 6, size: int = 400
+) -> Tokens:
     """A lake at `root` with tokenizer and tokens; document lengths vary around `size`."""
     lake = Lake.at(root)
     tokenizer_writer = lake.begin(Identity("tokenizer", "tokenizer", 1, {"type": "bytes"}, {}))
-    vocab = {**{char: code for code, char in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, "<eos>": 256}
+    vocab = {
+        **{char: code for code, char in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))},
+        "<eos>": 256,
+    }
     tokenizer = Tokenizer(models.BPE(vocab, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -107,14 +124,24 @@ def write_tokens(root: str, seed: int = 0, train_groups: int = 5, documents: int
         return [np.append(random_text(rng, int(n)), np.uint16(256)) for n in sizes]
 
     train, val = [group() for _ in range(train_groups)], [group() for _ in range(2)]
-    writer = lake.begin(Identity("tokens", "tokenize", 1, {"seed": seed}, {"tokenizer": tokenizer_manifest.digest}))
-    splits = {"train": write_split(writer.file, "train", train), "val": write_split(writer.file, "val", val)}
+    writer = lake.begin(
+        Identity("tokens", "tokenize", 1, {"seed": seed}, {"tokenizer": tokenizer_manifest.digest})
+    )
+    splits = {
+        "train": write_split(writer.file, "train", train),
+        "val": write_split(writer.file, "val", val),
+    }
     rows = sum(split["documents"] for split in splits.values())
     details = {
         "dtype": "uint16", "vocab_size": BYTES_VOCAB, "eos_id": 256, "tokenizer": tokenizer_manifest.digest[:12], "tokenizer_type": "bytes",
         "splits": splits,
     }  # fmt: skip
-    writer.commit(Counts(rows, rows, {}, {f"tokens_{name}": split["tokens"] for name, split in splits.items()}), details=details)
+    writer.commit(
+        Counts(
+            rows, rows, {}, {f"tokens_{name}": split["tokens"] for name, split in splits.items()}
+        ),
+        details=details,
+    )
     train_in_order = [g for number in range(2) for g in train[number::2]]
     val_in_order = [g for number in range(2) for g in val[number::2]]
     return Tokens(lake, tokenizer_writer.artifact, writer.artifact, train_in_order, val_in_order)
@@ -157,8 +184,19 @@ def start_training(task: Task, folder: Path, processes: int) -> Child:
     """Torchrun on the task; the log is `<name>.log` in `folder`."""
     request = folder / f"{task.name}.json"
     request.write_text(json.dumps(task.request()))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    return Child([*torchrun, "-m", TRAIN.module, str(request)], folder / f"{task.name}.log", {"OMP_NUM_THREADS": "1"})
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(processes),
+    ]
+    return Child(
+        [*torchrun, "-m", TRAIN.module, str(request)],
+        folder / f"{task.name}.log",
+        {"OMP_NUM_THREADS": "1"},
+    )
 
 
 def train(task: Task, folder: Path, processes: int = 1) -> list[dict[str, Any]]:

@@ -16,7 +16,10 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     whole = torch.nn.Parameter(torch.randn(9, 12, generator=generator))
     sharded = torch.nn.Parameter(distribute_tensor(whole.detach().clone(), mesh, [Shard(0)]))
-    alone, together = Muon([whole], lr=0.1, weight_decay=0.1), Muon([sharded], lr=0.1, weight_decay=0.1)
+    alone, together = (
+        Muon([whole], lr=0.1, weight_decay=0.1),
+        Muon([sharded], lr=0.1, weight_decay=0.1),
+    )
     for _ in range(3):
         whole.grad = torch.randn(9, 12, generator=generator)
         sharded.grad = distribute_tensor(whole.grad.clone(), mesh, [Shard(0)])
@@ -25,7 +28,11 @@ def main() -> None:
     assert isinstance(sharded, DTensor)
     difference = (sharded.full_tensor() - whole).abs().max().item()
     if dist.get_rank() == 0:
-        emit("compared", difference=difference, state=type(together.state[sharded]["momentum"]).__name__)
+        emit(
+            "compared",
+            difference=difference,
+            state=type(together.state[sharded]["momentum"]).__name__,
+        )
     dist.destroy_process_group()
 
 

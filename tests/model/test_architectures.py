@@ -6,11 +6,19 @@ import pytest
 import torch
 
 from infra.errors import UsageError
-from model.architectures import ARCHITECTURES, build_model, init_weights, initial_tensor, parameter_count
+from model.architectures import (
+    ARCHITECTURES,
+    build_model,
+    init_weights,
+    initial_tensor,
+    parameter_count,
+)
 from model.config import ModelConfig
 from model.presets import PRESETS
 
-SMALL = ModelConfig(vocab_size=50, context_tokens=16, layers=2, heads=4, width=32, ffn_width=48, init_std=0.2)
+SMALL = ModelConfig(
+    vocab_size=50, context_tokens=16, layers=2, heads=4, width=32, ffn_width=48, init_std=0.2
+)
 VARIANTS = {
     "plain": SMALL,
     "grouped": dataclasses.replace(SMALL, kv_heads=2, qk_norm=False),
@@ -44,14 +52,20 @@ def test_a_position_sees_nothing_after_it(config: ModelConfig) -> None:
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
 def test_every_parameter_gets_a_gradient(config: ModelConfig) -> None:
     model = made(config)
-    model(torch.randint(50, (2, 16), generator=torch.Generator().manual_seed(0))).square().mean().backward()
-    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    model(
+        torch.randint(50, (2, 16), generator=torch.Generator().manual_seed(0))
+    ).square().mean().backward()
+    assert [
+        name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()
+    ] == []
 
 
 def test_the_order_of_earlier_tokens_matters_only_through_positions() -> None:
     model = made(SMALL)
     with torch.no_grad():
-        assert not torch.allclose(model(torch.tensor([[1, 2, 3]]))[0, -1], model(torch.tensor([[2, 1, 3]]))[0, -1])
+        assert not torch.allclose(
+            model(torch.tensor([[1, 2, 3]]))[0, -1], model(torch.tensor([[2, 1, 3]]))[0, -1]
+        )
 
 
 def test_a_models_first_weights_are_a_function_of_seed_and_name() -> None:
@@ -90,7 +104,9 @@ def test_a_model_can_be_built_on_the_meta_device_and_filled_later() -> None:
         ("llama_7b", 32000, 6.73e9, 6.74e9),
     ],
 )
-def test_presets_have_the_size_they_are_named_for(preset: str, vocabulary: int, least: float, most: float) -> None:
+def test_presets_have_the_size_they_are_named_for(
+    preset: str, vocabulary: int, least: float, most: float
+) -> None:
     with torch.device("meta"):
         model = build_model(PRESETS[preset]().model.with_vocabulary(vocabulary))
     assert least <= parameter_count(model) <= most

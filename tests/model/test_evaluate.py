@@ -18,34 +18,59 @@ from infra.parameters import build, plain
 from infra.step import Task
 from model import evaluate
 from model.architectures import build_model, init_weights
-from model.checkpoint import read_model
+from model.checkpoint.running import read_model
+from model.checkpoint.storage import write_tensors
 from model.config import EvaluateParameters, ModelConfig
 from model.evaluations import EVALUATIONS
-from model.safetensors_storage import write_tensors
 from model.steps import EVALUATE
 from tests.model.conftest import BYTES_VOCAB, Tokens, full
 
-CONFIG = ModelConfig(vocab_size=BYTES_VOCAB, context_tokens=32, layers=1, heads=2, width=32, ffn_width=32, init_std=0.2)
+CONFIG = ModelConfig(
+    vocab_size=BYTES_VOCAB,
+    context_tokens=32,
+    layers=1,
+    heads=2,
+    width=32,
+    ffn_width=32,
+    init_std=0.2,
+)
 
 
 def untrained_checkpoint(tokens: Tokens, tokenizer_digest: str) -> Artifact:
     """A checkpoints artifact with a random model in it."""
     writer = tokens.lake.begin(
-        Identity("checkpoints", "train", 1, {}, {"tokens": full(tokens.tokens).digest, "tokenizer": tokenizer_digest})
+        Identity(
+            "checkpoints",
+            "train",
+            1,
+            {},
+            {"tokens": full(tokens.tokens).digest, "tokenizer": tokenizer_digest},
+        )
     )
     model = build_model(CONFIG)
     init_weights(model, CONFIG, seed=1)
     weights = [(name, parameter.detach()) for name, parameter in model.named_parameters()]
     with storage.open_write(writer.file("model.safetensors")) as stream:
-        write_tensors(stream, [(name, w.dtype, tuple(w.shape)) for name, w in weights], (w for _, w in weights))
+        write_tensors(
+            stream,
+            [(name, w.dtype, tuple(w.shape)) for name, w in weights],
+            (w for _, w in weights),
+        )
     storage.write_bytes(writer.file("model.json"), json.dumps(plain(CONFIG)).encode())
     writer.commit(Counts(), details={"tokenizer": tokenizer_digest[:12]})
     return writer.artifact
 
 
 def evaluate_task(tokens: Tokens, checkpoint: Artifact, **parameters: Any) -> Task:
-    inputs = {"checkpoints": full(checkpoint), "tokens": full(tokens.tokens), "tokenizer": full(tokens.tokenizer)}
-    chosen = build(EvaluateParameters, {"prompts": ["abc", ""], "sample_tokens": 12, "batch_sequences": 3, **parameters})
+    inputs = {
+        "checkpoints": full(checkpoint),
+        "tokens": full(tokens.tokens),
+        "tokenizer": full(tokens.tokenizer),
+    }
+    chosen = build(
+        EvaluateParameters,
+        {"prompts": ["abc", ""], "sample_tokens": 12, "batch_sequences": 3, **parameters},
+    )
     return Task(EVALUATE, tokens.lake, "demo", chosen, inputs)
 
 
@@ -65,7 +90,9 @@ def plain_losses(checkpoint: Artifact, tokens: Tokens) -> tuple[torch.Tensor, np
     with torch.no_grad():
         for start in range(0, len(stream) - 1, CONFIG.context_tokens):
             window = stream[start : start + CONFIG.context_tokens + 1]
-            nats.append(F.cross_entropy(model(window[None, :-1])[0], window[1:], reduction="none").double())
+            nats.append(
+                F.cross_entropy(model(window[None, :-1])[0], window[1:], reduction="none").double()
+            )
     return torch.cat(nats), sources[1:]
 
 
@@ -77,17 +104,28 @@ def test_scores_are_those_of_a_plain_computation(tokens: Tokens, checkpoint: Art
     details = manifest.details
     assert details["val_loss"] == pytest.approx(float(nats.mean()), rel=1e-6)
     assert details["perplexity"] == pytest.approx(math.exp(float(nats.mean())), rel=1e-5)
-    assert details["val_bits_per_byte"] == pytest.approx(float(nats.sum()) / math.log(2) / split["bytes"], rel=1e-6)
+    assert details["val_bits_per_byte"] == pytest.approx(
+        float(nats.sum()) / math.log(2) / split["bytes"], rel=1e-6
+    )
     assert details["val_tokens"] == split["tokens"] - 1
     for index, name in enumerate(("web", "books")):
-        assert details["per_source"][name]["val_loss"] == pytest.approx(float(nats[sources == index].mean()), rel=1e-6)
+        assert details["per_source"][name]["val_loss"] == pytest.approx(
+            float(nats[sources == index].mean()), rel=1e-6
+        )
     assert sum(each["val_bytes"] for each in details["per_source"].values()) == split["bytes"]
-    assert json.loads(Path(task.artifact.file("scores.json")).read_bytes())["val_loss"] == details["val_loss"]
+    assert (
+        json.loads(Path(task.artifact.file("scores.json")).read_bytes())["val_loss"]
+        == details["val_loss"]
+    )
 
 
-def test_batch_size_changes_nothing_and_a_cap_measures_the_beginning(tokens: Tokens, checkpoint: Artifact) -> None:
+def test_batch_size_changes_nothing_and_a_cap_measures_the_beginning(
+    tokens: Tokens, checkpoint: Artifact
+) -> None:
     nats, _ = plain_losses(checkpoint, tokens)
-    capped = evaluate.run(evaluate_task(tokens, checkpoint, validate_tokens=100, batch_sequences=7)).details
+    capped = evaluate.run(
+        evaluate_task(tokens, checkpoint, validate_tokens=100, batch_sequences=7)
+    ).details
     assert capped["val_tokens"] == 100
     assert capped["val_loss"] == pytest.approx(float(nats[:100].mean()), rel=1e-6)
 
@@ -96,7 +134,9 @@ def test_samples_repeat_with_their_seed(tokens: Tokens, checkpoint: Artifact) ->
     def sample(**parameters: Any) -> list[dict[str, Any]]:
         task = evaluate_task(tokens, checkpoint, **parameters)
         evaluate.run(task)
-        written: list[dict[str, Any]] = json.loads(storage.read_bytes(task.artifact.file("samples.json")))
+        written: list[dict[str, Any]] = json.loads(
+            storage.read_bytes(task.artifact.file("samples.json"))
+        )
         return written
 
     first = sample(validate_tokens=64)

@@ -14,16 +14,26 @@ from infra.manifest import Counts, Identity
 from infra.parameters import plain
 from infra.step import Task
 from model.architectures import build_model, init_weights
+from model.checkpoint.storage import write_tensors
 from model.config import ExportParameters, ModelConfig
 from model.export import exporter_for
 from model.export.step import run
 from model.generate import generate
 from model.presets import llama_7b, shakespeare_char, tiny
-from model.safetensors_storage import write_tensors
 from model.steps import EXPORT
 from tests.model.conftest import BYTES_VOCAB, Tokens
 
-LLAMA = ModelConfig(context_tokens=64, layers=2, heads=4, kv_heads=2, width=32, ffn_width=48, qk_norm=False, tied=False, rope_theta=5e4)
+LLAMA = ModelConfig(
+    context_tokens=64,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    width=32,
+    ffn_width=48,
+    qk_norm=False,
+    tied=False,
+    rope_theta=5e4,
+)
 QWEN3 = ModelConfig(context_tokens=64, layers=2, heads=4, width=32, ffn_width=48, init_std=0.1)
 
 
@@ -34,11 +44,20 @@ def checkpoint_of(lake: Lake, shape: ModelConfig) -> tuple[Artifact, torch.nn.Mo
     init_weights(model, shape, seed=3)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
+            parameter.add_(
+                0.05
+                * torch.randn(
+                    parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())
+                )
+            )
     writer = lake.begin(Identity("checkpoints", "train", 1, plain(shape), {}))
     weights = [(name, p.detach()) for name, p in model.named_parameters()]
     with storage.open_write(writer.file("model.safetensors")) as stream:
-        write_tensors(stream, [(name, w.dtype, tuple(w.shape)) for name, w in weights], (w for _, w in weights))
+        write_tensors(
+            stream,
+            [(name, w.dtype, tuple(w.shape)) for name, w in weights],
+            (w for _, w in weights),
+        )
     storage.write_bytes(writer.file("model.json"), json.dumps(plain(shape)).encode())
     writer.commit(Counts())
     return writer.artifact, model
@@ -51,22 +70,34 @@ def export_task(tokens: Tokens, checkpoint: Artifact, dtype: str = "fp32") -> Ta
 
 
 @pytest.mark.parametrize(
-    ("shape", "architecture"), [(LLAMA, "LlamaForCausalLM"), (QWEN3, "Qwen3ForCausalLM")], ids=["llama-gqa-untied", "qwen3-tied"]
+    ("shape", "architecture"),
+    [(LLAMA, "LlamaForCausalLM"), (QWEN3, "Qwen3ForCausalLM")],
+    ids=["llama-gqa-untied", "qwen3-tied"],
 )
-def test_transformers_computes_the_same_logits(tokens: Tokens, shape: ModelConfig, architecture: str) -> None:
+def test_transformers_computes_the_same_logits(
+    tokens: Tokens, shape: ModelConfig, architecture: str
+) -> None:
     checkpoint, model = checkpoint_of(tokens.lake, shape)
     task = export_task(tokens, checkpoint)
     manifest = run(task)
-    theirs, report = AutoModelForCausalLM.from_pretrained(task.artifact.uri, output_loading_info=True)
+    theirs, report = AutoModelForCausalLM.from_pretrained(
+        task.artifact.uri, output_loading_info=True
+    )
     assert type(theirs).__name__ == architecture == manifest.details["architecture"]
-    assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
+    assert (
+        not report["missing_keys"]
+        and not report["unexpected_keys"]
+        and not report["mismatched_keys"]
+    )
     ids = torch.randint(BYTES_VOCAB, (2, 64), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(model(ids), theirs(ids).logits, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [LLAMA, QWEN3], ids=["llama", "qwen3"])
-def test_the_exported_tokenizer_encodes_and_decodes_as_ours(tokens: Tokens, shape: ModelConfig) -> None:
+def test_the_exported_tokenizer_encodes_and_decodes_as_ours(
+    tokens: Tokens, shape: ModelConfig
+) -> None:
     checkpoint, _ = checkpoint_of(tokens.lake, shape)
     task = export_task(tokens, checkpoint)
     run(task)
@@ -85,7 +116,9 @@ def test_the_exported_folder_generates_with_transformers_as_with_us(tokens: Toke
     assert theirs.generation_config.eos_token_id == 256
     prompt = torch.tensor([72, 101, 108])
     ours = generate(model, prompt, 12, context_tokens=64, temperature=0)
-    written = theirs.generate(prompt[None], max_new_tokens=12, do_sample=False, temperature=None, top_k=None)
+    written = theirs.generate(
+        prompt[None], max_new_tokens=12, do_sample=False, temperature=None, top_k=None
+    )
     assert written[0].tolist() == ours.tolist()
 
 
@@ -100,9 +133,13 @@ def test_llama_7b_has_the_names_and_shapes_of_transformers() -> None:
     shape = llama_7b().model
     with torch.device("meta"):
         ours = build_model(shape)
-        theirs = LlamaForCausalLM(LlamaConfig(**{**LlamaConfig().to_dict(), **exporter_for(shape).config(shape)}))
+        theirs = LlamaForCausalLM(
+            LlamaConfig(**{**LlamaConfig().to_dict(), **exporter_for(shape).config(shape)})
+        )
     rename = exporter_for(shape).rename
-    assert {rename(name): p.shape for name, p in ours.named_parameters()} == {name: p.shape for name, p in theirs.named_parameters()}
+    assert {rename(name): p.shape for name, p in ours.named_parameters()} == {
+        name: p.shape for name, p in theirs.named_parameters()
+    }
     assert sum(p.numel() for p in ours.parameters()) == 6_738_415_616
 
 
@@ -110,10 +147,14 @@ def test_the_demo_preset_can_be_exported() -> None:
     assert exporter_for(tiny().model).architecture == "Qwen3ForCausalLM"
 
 
-def test_a_shape_without_a_released_class_is_refused_by_field_and_nothing_is_written(tokens: Tokens) -> None:
+def test_a_shape_without_a_released_class_is_refused_by_field_and_nothing_is_written(
+    tokens: Tokens,
+) -> None:
     with pytest.raises(UsageError, match=r"model\.ffn='relu2'"):
         exporter_for(shakespeare_char().model)
-    checkpoint, _ = checkpoint_of(tokens.lake, ModelConfig(context_tokens=64, heads=2, width=32, ffn_width=48, conv_tokens=4))
+    checkpoint, _ = checkpoint_of(
+        tokens.lake, ModelConfig(context_tokens=64, heads=2, width=32, ffn_width=48, conv_tokens=4)
+    )
     task = export_task(tokens, checkpoint)
     with pytest.raises(UsageError, match=r"model\.conv_tokens=4"):
         run(task)

@@ -15,12 +15,14 @@ from infra.manifest import Counts, Identity
 from infra.parameters import plain
 from infra.process import run
 from model.architectures import build_model, init_weights
+from model.checkpoint.storage import write_tensors
 from model.config import ModelConfig
 from model.generate import choose, generate
-from model.safetensors_storage import write_tensors
 from tests.model.conftest import BYTES_VOCAB, Tokens
 
-SMALL = ModelConfig(vocab_size=50, context_tokens=8, layers=1, heads=2, width=16, ffn_width=24, init_std=0.5)
+SMALL = ModelConfig(
+    vocab_size=50, context_tokens=8, layers=1, heads=2, width=16, ffn_width=24, init_std=0.5
+)
 ROOT = Path(__file__).parents[2]
 
 
@@ -40,12 +42,22 @@ class Counting(nn.Module):
 def test_the_same_seed_writes_the_same_text_and_another_seed_another() -> None:
     model = build_model(SMALL)
     init_weights(model, SMALL, 1)
-    texts = [generate(model, torch.tensor([3]), 20, context_tokens=8, seed=seed).tolist() for seed in (5, 5, 6)]
+    texts = [
+        generate(model, torch.tensor([3]), 20, context_tokens=8, seed=seed).tolist()
+        for seed in (5, 5, 6)
+    ]
     assert texts[0] == texts[1] != texts[2]
 
 
 def test_it_continues_the_prompt_and_stops_before_the_stop_token() -> None:
-    assert generate(Counting(), torch.tensor([3, 4]), 20, context_tokens=8, stop_id=9).tolist() == [3, 4, 5, 6, 7, 8]
+    assert generate(Counting(), torch.tensor([3, 4]), 20, context_tokens=8, stop_id=9).tolist() == [
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+    ]
 
 
 def test_the_model_never_sees_more_than_its_context() -> None:
@@ -69,15 +81,29 @@ def test_the_child_process_answers_with_the_continuation(tokens: Tokens, tmp_pat
     shape = dataclasses.replace(SMALL, vocab_size=BYTES_VOCAB)
     model = build_model(shape)
     init_weights(model, shape, 1)
-    inputs = {"tokens": tokens.tokens.require().digest, "tokenizer": tokens.tokenizer.require().digest}
+    inputs = {
+        "tokens": tokens.tokens.require().digest,
+        "tokenizer": tokens.tokenizer.require().digest,
+    }
     writer = tokens.lake.begin(Identity("checkpoints", "train", 1, {}, inputs))
     weights = [(name, p.detach()) for name, p in model.named_parameters()]
     with storage.open_write(writer.file("model.safetensors")) as stream:
-        write_tensors(stream, [(name, w.dtype, tuple(w.shape)) for name, w in weights], (w for _, w in weights))
+        write_tensors(
+            stream,
+            [(name, w.dtype, tuple(w.shape)) for name, w in weights],
+            (w for _, w in weights),
+        )
     storage.write_bytes(writer.file("model.json"), json.dumps(plain(shape)).encode())
     writer.commit(Counts())
     place = [writer.artifact.lake_root, "checkpoints", "default", writer.artifact.digest]
-    request = {"checkpoint": place, "prompt": "ab", "max_tokens": 5, "temperature": 0.8, "top_k": 50, "seed": 1}
+    request = {
+        "checkpoint": place,
+        "prompt": "ab",
+        "max_tokens": 5,
+        "temperature": 0.8,
+        "top_k": 50,
+        "seed": 1,
+    }
     (tmp_path / "request.json").write_text(json.dumps(request))
     command = [sys.executable, "-m", "model.generate", str(tmp_path / "request.json")]
     events = list(run(command, tmp_path / "log", "generate", {"PYTHONPATH": str(ROOT)}))

@@ -8,7 +8,9 @@ from model.config import ModelConfig
 from model.objectives import OBJECTIVES
 from model.objectives.causal import loss, token_losses
 
-SMALL = ModelConfig(vocab_size=30, context_tokens=8, layers=1, heads=2, width=16, ffn_width=24, init_std=0.3)
+SMALL = ModelConfig(
+    vocab_size=30, context_tokens=8, layers=1, heads=2, width=16, ffn_width=24, init_std=0.3
+)
 
 
 @pytest.fixture

@@ -17,7 +17,16 @@ from model.optim import build_optimizers, lr_at, set_rate
 from model.optim.muon import Muon, orthogonalise
 from model.optim.schedules import SCHEDULES
 
-SMALL = ModelConfig(vocab_size=20, context_tokens=8, layers=1, heads=2, width=16, ffn_width=24, tied=False, conv_tokens=2)
+SMALL = ModelConfig(
+    vocab_size=20,
+    context_tokens=8,
+    layers=1,
+    heads=2,
+    width=16,
+    ffn_width=24,
+    tied=False,
+    conv_tokens=2,
+)
 ROOT = Path(__file__).parents[2]
 
 
@@ -83,25 +92,56 @@ def test_two_steps_on_one_batch_lower_its_loss() -> None:
 
 def test_set_rate_scales_every_groups_peak() -> None:
     chosen = OptimizerParameters(muon_lr=0.04, adamw_lr=0.01, head_lr=0.002)
-    optimizers = build_optimizers(build_model(SMALL), TrainParameters(model=SMALL, optimizer=chosen))
+    optimizers = build_optimizers(
+        build_model(SMALL), TrainParameters(model=SMALL, optimizer=chosen)
+    )
     set_rate(optimizers, 0.5)
     set_rate(optimizers, 0.25)
-    assert [group["lr"] for optimizer in optimizers for group in optimizer.param_groups] == [0.01, 0.0025, 0.0005, 0.0025]
+    assert [group["lr"] for optimizer in optimizers for group in optimizer.param_groups] == [
+        0.01,
+        0.0025,
+        0.0005,
+        0.0025,
+    ]
 
 
 def test_a_sharded_matrix_is_updated_as_the_whole_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.model.sharded_muon"]
-    events = list(run(command, tmp_path / "log", "sharded Muon", {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}))
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "tests.model.sharded_muon",
+    ]
+    events = list(
+        run(
+            command,
+            tmp_path / "log",
+            "sharded Muon",
+            {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+    )
     assert [event["event"] for event in events] == ["compared"]
     assert events[0]["difference"] < 1e-6
     assert events[0]["state"] == "DTensor"
 
 
-@given(st.sampled_from(sorted(SCHEDULES)), st.integers(1, 300), st.integers(0, 50), st.floats(0, 1, width=16), st.floats(0, 1, width=16))
+@given(
+    st.sampled_from(sorted(SCHEDULES)),
+    st.integers(1, 300),
+    st.integers(0, 50),
+    st.floats(0, 1, width=16),
+    st.floats(0, 1, width=16),
+)
 def test_every_schedule_rises_to_one_and_falls_to_the_final_fraction(
     name: str, steps: int, warmup: int, final: float, decay: float
 ) -> None:
-    optimizer = OptimizerParameters(schedule=name, warmup_steps=warmup, final_lr_fraction=final, decay_fraction=decay)
+    optimizer = OptimizerParameters(
+        schedule=name, warmup_steps=warmup, final_lr_fraction=final, decay_fraction=decay
+    )
     parameters = TrainParameters(steps=steps + warmup, optimizer=optimizer)
     rates = [lr_at(step, parameters) for step in range(steps + warmup + 1)]
     assert all(0 <= rate <= 1 for rate in rates)
@@ -112,7 +152,9 @@ def test_every_schedule_rises_to_one_and_falls_to_the_final_fraction(
 
 
 def test_wsd_stays_at_the_peak_until_its_decay() -> None:
-    parameters = TrainParameters(steps=100, optimizer=OptimizerParameters(schedule="wsd", decay_fraction=0.2))
+    parameters = TrainParameters(
+        steps=100, optimizer=OptimizerParameters(schedule="wsd", decay_fraction=0.2)
+    )
     assert [lr_at(step, parameters) for step in (0, 50, 80, 90)] == pytest.approx([1, 1, 1, 0.5])
 
 

@@ -15,7 +15,16 @@ from infra import storage
 from infra.errors import GristmillError
 from infra.step import Task
 from model.steps import TRAIN as STEP
-from tests.model.conftest import Tokens, final_weights, full, kill_training, start_training, train, train_task, write_tokens
+from tests.model.conftest import (
+    Tokens,
+    final_weights,
+    full,
+    kill_training,
+    start_training,
+    train,
+    train_task,
+    write_tokens,
+)
 
 OWNER = """
 import pathlib, sys
@@ -53,7 +62,9 @@ def files_of(task: Task) -> dict[str, str]:
     return {entry.path: entry.sha256 for entry in task.artifact.require().files}
 
 
-def test_the_loss_falls_and_the_manifest_says_what_was_done(reference: tuple[Task, list[dict[str, Any]]]) -> None:
+def test_the_loss_falls_and_the_manifest_says_what_was_done(
+    reference: tuple[Task, list[dict[str, Any]]],
+) -> None:
     task, events = reference
     manifest = task.artifact.require()
     details = manifest.details
@@ -65,10 +76,18 @@ def test_the_loss_falls_and_the_manifest_says_what_was_done(reference: tuple[Tas
     assert manifest.counts.rows_in == manifest.counts.rows_out == 12 * 16
     assert manifest.mlflow_run_id
     assert events[-1] == {"event": "result", "digest": manifest.digest}
-    assert {path.split("/")[0] for path in files_of(task)} == {"model.json", "model.safetensors", "step-00000012"}
+    assert {path.split("/")[0] for path in files_of(task)} == {
+        "model.json",
+        "model.safetensors",
+        "step-00000012",
+    }
 
 
-@pytest.mark.parametrize("at", [{"event": "metric", "step": 7}, {"event": "checkpoint", "step": 6}], ids=["in a step", "in a save"])
+@pytest.mark.parametrize(
+    "at",
+    [{"event": "metric", "step": 7}, {"event": "checkpoint", "step": 6}],
+    ids=["in a step", "in a save"],
+)
 def test_a_kill_changes_no_bit_at_equal_process_count(
     place: tuple[Tokens, Path], reference: tuple[Task, list[dict[str, Any]]], at: dict[str, Any]
 ) -> None:
@@ -91,7 +110,9 @@ def test_two_processes_killed_and_resumed_as_one_agree_within_a_millionth(
     assert largest_difference(task, reference[0]) <= 1e-6
 
 
-def test_one_process_gives_what_two_give(place: tuple[Tokens, Path], reference: tuple[Task, list[dict[str, Any]]]) -> None:
+def test_one_process_gives_what_two_give(
+    place: tuple[Tokens, Path], reference: tuple[Task, list[dict[str, Any]]]
+) -> None:
     tokens, folder = place
     task = train_task(tokens, "alone")
     train(task, folder, processes=1)
@@ -126,7 +147,10 @@ def test_no_process_outlives_an_owner_that_was_killed(place: tuple[Tokens, Path]
     task = train_task(tokens, "orphaned", steps=100000)
     request = folder / "orphaned.json"
     request.write_text(json.dumps(task.request()))
-    with subprocess.Popen([sys.executable, "-c", OWNER, str(request), str(folder / "orphaned.log")], stdout=subprocess.PIPE) as owner:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(request), str(folder / "orphaned.log")],
+        stdout=subprocess.PIPE,
+    ) as owner:
         assert owner.stdout is not None
         tree = [psutil.Process(int(pid)) for pid in owner.stdout.readline().split()]
         owner.kill()
@@ -137,15 +161,30 @@ def test_no_process_outlives_an_owner_that_was_killed(place: tuple[Tokens, Path]
 def test_early_stopping_keeps_the_best_weights(place: tuple[Tokens, Path]) -> None:
     tokens, folder = place
     optimizer = {"muon_lr": 0.5, "adamw_lr": 0.5, "schedule": "linear"}
-    task = train_task(tokens, "early", optimizer=optimizer, steps=200, validate_every_steps=2, checkpoint_every_steps=50, patience=2)
+    task = train_task(
+        tokens,
+        "early",
+        optimizer=optimizer,
+        steps=200,
+        validate_every_steps=2,
+        checkpoint_every_steps=50,
+        patience=2,
+    )
     train(task, folder)
     details = task.artifact.require().details
     validated = {point[0]: point[2] for point in details["curve"] if point[2] is not None}
     assert details["stopped_early"]
     assert details["steps"] < 200
-    assert details["final_step"] == details["best_step"] == min(validated, key=lambda step: validated[step])
+    assert (
+        details["final_step"]
+        == details["best_step"]
+        == min(validated, key=lambda step: validated[step])
+    )
     assert details["val_loss"] == pytest.approx(validated[details["best_step"]], abs=1e-6)
-    assert {path.split("/")[0] for path in files_of(task)} >= {f"step-{details['best_step']:08d}", f"step-{details['steps']:08d}"}
+    assert {path.split("/")[0] for path in files_of(task)} >= {
+        f"step-{details['best_step']:08d}",
+        f"step-{details['steps']:08d}",
+    }
 
 
 def test_a_wrong_batch_is_one_clear_line(place: tuple[Tokens, Path]) -> None:
@@ -166,7 +205,7 @@ def test_the_request_survives_the_way_to_the_child(tokens: Tokens) -> None:
 
 
 def test_tokens_without_a_validation_split_are_refused(tokens: Tokens) -> None:
-    from model.data import TokenSplit
+    from model.data.tokens import TokenSplit
 
     with pytest.raises(GristmillError, match="no 'test' split"):
         TokenSplit(full(tokens.tokens), "test")

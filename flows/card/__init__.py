@@ -1,0 +1,1 @@
+"""The step `report`: the gate, the figures and the page."""

@@ -1,0 +1,23 @@
+"""The step `report`, declared without importing what runs the gate and draws the card (`flows.card.write`)."""
+
+from infra.parameters import option, parameters
+from infra.step import Step
+
+
+@parameters
+class ReportParameters:
+    """The report card and the gate."""
+
+    title: str = option("", "heading of the card; empty: the artifacts' name")
+    registered_model: str = option("gristmill", "name in MLflow's model registry", min_length=1)
+    rejected_samples: int = option(3, "rejected rows shown of each reason", unit="rows", ge=0)
+
+
+REPORT = Step(
+    name="report",
+    kind="report",
+    version=1,
+    parameters=ReportParameters,
+    inputs=("scores", "models"),
+    module="flows.card.write",
+)

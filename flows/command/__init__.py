@@ -1,0 +1,1 @@
+"""The command `gristmill`: its subcommands, options and what it prints."""

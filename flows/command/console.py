@@ -1,0 +1,187 @@
+"""What the command prints: tables and progress for people on standard output, or one JSON object."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from flows.chain.plan import Line
+from flows.running.children import Follow, Outcome
+from infra import storage
+from infra.lake import Artifact
+from infra.manifest import Manifest
+
+PIPE_WIDTH = 160
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def one_object(value: dict[str, Any]) -> None:
+    """The JSON object of `--json`."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def text(value: str) -> None:
+    """Plain text, as it is."""
+    sys.stdout.write(value + "\n")
+
+
+@contextlib.contextmanager
+def follower(quiet: bool) -> Iterator[Follow]:
+    """A progress bar for the child that is running."""
+    if quiet:
+        yield lambda event: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=out, transient=True) as progress:
+        bars: dict[str, Any] = {}
+
+        def follow(event: dict[str, Any]) -> None:
+            if event["event"] == "progress":
+                step = str(event.get("step", ""))
+                if step not in bars:
+                    bars[step] = progress.add_task(step, total=event["total"])
+                progress.update(bars[step], completed=event["done"], total=event["total"])
+
+        yield follow
+
+
+def outcome(result: Outcome, quiet: bool) -> None:
+    """One line about a finished step."""
+    if quiet:
+        return
+    counts = result.manifest.counts
+    rejected = sum(counts.rejected.values())
+    state = "there already" if result.hit else f"{result.manifest.seconds:.1f} s"
+    out.print(
+        f"[bold]{result.task.step.name:9}[/] {counts.rows_in:>8,} in  {counts.rows_out:>8,} out  {rejected:>7,} rejected  "
+        f"{escape(result.task.artifact.uri)}  [dim]{state}[/]"
+    )
+
+
+def plan_table(lines: list[Line]) -> None:
+    """Steps with hit or rebuild, the reason, and what to expect."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading, justify in (
+        ("step", "left"),
+        ("", "left"),
+        ("why", "left"),
+        ("documents", "right"),
+        ("tokens", "right"),
+        ("time", "right"),
+    ):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for line in lines:
+        documents = "" if line.documents is None else f"~{line.documents:,}"
+        tokens = "" if line.tokens is None else f"~{line.tokens:,}"
+        state = "[green]hit[/]" if line.hit else "[yellow]rebuild[/]"
+        table.add_row(
+            line.step,
+            state,
+            escape(line.reason),
+            documents,
+            tokens,
+            "" if line.hit else duration(line.seconds),
+        )
+    out.print(table)
+
+
+def duration(seconds: float) -> str:
+    """`~3 min` and the like."""
+    if seconds < 90:
+        return f"~{max(1, round(seconds))} s"
+    return f"~{round(seconds / 60)} min" if seconds < 5400 else f"~{seconds / 3600:.1f} h"
+
+
+def row(artifact: Artifact, manifest: Manifest) -> dict[str, Any]:
+    """An artifact in one JSON object."""
+    return {
+        "kind": artifact.kind,
+        "name": artifact.name,
+        "digest": manifest.digest[:12],
+        "path": artifact.uri,
+        "step": manifest.step,
+        "rows_out": manifest.counts.rows_out,
+        "bytes": sum(f.size_bytes for f in manifest.files),
+        "started_at": manifest.started_at,
+        "seconds": manifest.seconds,
+        "inputs": {role: digest[:12] for role, digest in manifest.inputs.items()},
+    }
+
+
+def artifact_table(found: list[tuple[Artifact, Manifest]]) -> None:
+    """A line an artifact."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("kind", "name", "digest", "rows", "MB", "made", "seconds", "from"):
+        table.add_column(
+            heading,
+            justify="right" if heading in ("rows", "MB", "seconds") else "left",
+            no_wrap=heading != "from",
+        )
+    for artifact, m in found:
+        size = sum(f.size_bytes for f in m.files) / 1e6
+        inputs = " ".join(f"{role}:{digest[:12]}" for role, digest in m.inputs.items())
+        made = m.started_at[:16].replace("T", " ")
+        table.add_row(
+            artifact.kind,
+            artifact.name,
+            m.digest[:12],
+            f"{m.counts.rows_out:,}",
+            f"{size:.1f}",
+            made,
+            f"{m.seconds:.1f}",
+            inputs,
+        )
+    out.print(table)
+
+
+def crawl_files(crawl: list[dict[str, Any]]) -> None:
+    """The crawl files at the end of a lineage."""
+    for source in crawl:
+        out.print(
+            f"crawl file {escape(str(source['uri']))}  {source['bytes']:,} bytes  {str(source['content'])[:12]}"
+        )
+
+
+def manifest(value: Manifest, as_json: bool) -> None:
+    """The manifest as it is stored, on one line with `--json`."""
+    stored = value.to_json().decode()
+    if as_json:
+        one_object(json.loads(stored))
+    else:
+        text(stored)
+
+
+def closing(outcomes: list[Outcome]) -> None:
+    """After a whole run: what was made or skipped, the numbers, a sample, and how to look at it."""
+    from infra import tracking  # MLflow takes seconds to import
+
+    for each in outcomes:
+        outcome(each, False)
+    by_step = {o.task.step.name: o for o in outcomes}
+    scores, report = by_step["evaluate"], by_step["report"]
+    samples = json.loads(storage.read_bytes(scores.task.artifact.file("samples.json")))
+    first = samples[0] if samples else {"prompt": "", "text": ""}
+    out.print(
+        f"\n[bold]sample[/]  {escape(first['prompt'])}[italic]{escape(first['text'][:400])}[/]"
+    )
+    out.print(f"\n[bold]val bits per byte[/]  {scores.manifest.details['val_bits_per_byte']:.4f}")
+    out.print(f"[bold]report card[/]        {escape(report.task.artifact.file('report.html'))}")
+    here = os.path.relpath(os.path.dirname(sys.executable))
+    out.print(
+        f"[bold]Prefect page[/]       {here}/prefect server start --host 127.0.0.1   then open http://127.0.0.1:4200/runs"
+    )
+    out.print(
+        f"[bold]MLflow page[/]        {escape(tracking.ui_command(report.task.lake.root, f'{here}/mlflow'))}"
+    )

@@ -1,0 +1,119 @@
+"""A step as a Prefect task: cached by the manifest's digest, tried again after transient errors, followed with progress and logs."""
+
+import time
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import CachePolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.logging import get_run_logger
+from prefect.tasks import Task as PrefectTask
+
+from flows.running.children import Outcome, Runner
+from infra.errors import TransientError
+from infra.manifest import digest_of
+from infra.step import Task
+
+PROGRESS_SECONDS = 1.0
+LOG_SECONDS = 10.0
+
+
+class ManifestPolicy(CachePolicy):
+    """The cache key is the artifact's place in the lake, hence its digest; nothing of the code or the run enters it."""
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],
+        **kwargs: Any,
+    ) -> str | None:
+        """The key of the `work` that the task was called with."""
+        return digest_of(["gristmill", inputs["work"].artifact.uri])
+
+
+def is_transient(task_: PrefectTask[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    """Retry when trying again may help: the network, a lost executor; never for wrong data or parameters."""
+    try:
+        state.result()
+    except (TransientError, ConnectionError, TimeoutError):
+        return True
+    except Exception:
+        return False
+    return False
+
+
+class Follower:
+    """Turns a child's events into a progress artifact and throttled log lines."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+        self.artifact: Any = None
+        self.progressed = self.logged = 0.0
+        self.log = get_run_logger()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if (
+            event["event"] == "progress"
+            and event.get("total")
+            and now - self.progressed >= PROGRESS_SECONDS
+        ):
+            self.progressed = now
+            percent = 100.0 * event["done"] / event["total"]
+            if self.artifact is None:
+                self.artifact = create_progress_artifact(
+                    percent, key=f"{self.step}-progress", description=self.step
+                )
+            else:
+                update_progress_artifact(self.artifact, percent)
+        if event["event"] == "resumed":
+            self.log.info(f"goes on from the checkpoint of step {event['step']}")
+        if event["event"] in ("progress", "metric") and now - self.logged >= LOG_SECONDS:
+            self.logged = now
+            values = {k: v for k, v in event.items() if k != "event"}
+            self.log.info(
+                " ".join(
+                    f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}"
+                    for k, v in values.items()
+                )
+            )
+
+    def finish(self) -> None:
+        """Progress to 100 %."""
+        if self.artifact is not None:
+            update_progress_artifact(self.artifact, 100.0)
+
+
+@task(
+    name="step",
+    task_run_name="{label}",
+    cache_policy=ManifestPolicy(),
+    persist_result=True,
+    result_serializer="json",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=is_transient,
+)
+def step_task(work: Task, runner: Runner, label: str) -> dict[str, Any]:
+    """Run one step; the result is its artifact's place, nothing else passes through the flow."""
+    follower = Follower(work.step.name)
+    runner.follow = follower
+    outcome = runner.run(work)
+    follower.finish()
+    counts = outcome.manifest.counts
+    follower.log.info(
+        f"{label}: {counts.rows_in} rows in, {counts.rows_out} out, {sum(counts.rejected.values())} rejected -> {work.artifact.uri}"
+    )
+    return {"uri": work.artifact.uri, "digest": outcome.manifest.digest}
+
+
+def run_step(work: Task, runner: Runner) -> Outcome:
+    """The task's artifact. The cached state is used only while the manifest is there and verifies."""
+    hit = work.artifact.manifest() is not None
+    step_task.with_options(refresh_cache=not hit)(
+        work, runner, f"{work.step.name} {work.identity.digest[:12]}"
+    )
+    return Outcome(work, work.artifact.require(), hit)

@@ -1,0 +1,1 @@
+"""Near-duplicates: shingles, MinHash, exact similarity, components. Pure functions."""

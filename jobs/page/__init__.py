@@ -1,0 +1,1 @@
+"""One page: from markup to main content. Pure functions."""

@@ -1,0 +1,76 @@
+"""The Spark driver process: one JVM serves all Spark steps of a run.
+
+    python -m jobs.spark.driver ROOT
+
+Reads one request a line from standard input (`Task.request()`), answers with events: `result` (digest) or `failed` (message).
+Ends with its input, with its parent, or when the JVM is lost: the runner then starts another driver.
+"""
+
+import json
+import sys
+import traceback
+
+from py4j.protocol import Py4JError
+
+from infra.errors import GristmillError, TransientError
+from infra.process import die_with_parent, emit, emit_failure
+from infra.step import Task
+from jobs.spark.session import Session
+from jobs.steps import STEPS
+
+
+def serve(root: str) -> None:
+    """Start Spark and answer requests until the input ends."""
+    session = Session.start(root)
+    emit("ready", application=session.spark.sparkContext.applicationId)
+    for line in sys.stdin:
+        request = json.loads(line)
+        step, run = STEPS[request["step"]]
+        try:
+            manifest = run(session, Task.from_request(step, request))
+            emit("result", digest=manifest.digest)
+        except GristmillError as error:
+            emit_failure(error)
+        except Exception as error:
+            traceback.print_exc()
+            if isinstance(error, Py4JError | ConnectionError) and session.lost():
+                sys.exit(f"{step.name}: the JVM was lost")
+            kind = TransientError if is_transient(error) else GristmillError
+            emit_failure(kind(f"{step.name}: {one_line(error)}"))
+    session.stop()
+
+
+def one_line(error: Exception) -> str:
+    """The first telling line of an exception; Spark's carry a whole Java trace."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    python = [line for line in lines if line.split(":")[0].endswith("Error") and ":" in line]
+    return f"{type(error).__name__}: {(python or lines or [''])[-1 if python else 0][:300]}"
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether trying again may help: the network or a lost executor, not the data or the code."""
+    text = str(error)
+    return isinstance(error, ConnectionError | TimeoutError) or any(
+        sign in text
+        for sign in (
+            "ExecutorLostFailure",
+            "Connection reset",
+            "SlowDown",
+            "Read timed out",
+            "EndpointConnectionError",
+        )
+    )
+
+
+def main() -> None:
+    """Entry point of the child process."""
+    die_with_parent()
+    try:
+        serve(sys.argv[1])
+    except GristmillError as error:
+        emit_failure(error)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

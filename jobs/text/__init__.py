@@ -1,0 +1,1 @@
+"""What a text is: words, language, charset, quality signals. Pure functions."""

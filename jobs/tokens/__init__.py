@@ -1,0 +1,1 @@
+"""Tokenizers and packed tokens. Pure functions."""

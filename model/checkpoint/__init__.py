@@ -1,0 +1,1 @@
+"""Checkpoints of a training, their storage, and the final model."""

@@ -1,0 +1,1 @@
+"""Token sequences for training and validation, and their order."""

@@ -1,0 +1,73 @@
+"""One model for the command line, YAML and the form: precedence, presets, and errors that name the nearest right key."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.chain.parameters import PipelineParameters, from_sources, merged, parse
+from infra.errors import UsageError
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("dedup: {threshold: 0.6, seed: 5}\npreset: shakespeare_char\n")
+    parameters = from_sources(file, ["dedup.threshold=0.7"], {"dedup": {"threshold": 0.9}})
+    assert (parameters.dedup.threshold, parameters.dedup.seed, parameters.preset) == (
+        0.9,
+        5,
+        "shakespeare_char",
+    )
+
+
+def test_a_preset_brings_its_tokenizer_and_the_user_can_change_it() -> None:
+    assert parse({"preset": "shakespeare_char"}).tokenizer.type == "chars"
+    assert (
+        parse({"preset": "shakespeare_char", "tokenizer": {"type": "bytes"}}).tokenizer.type
+        == "bytes"
+    )
+
+
+def test_training_parameters_are_the_preset_with_the_given_fields_changed() -> None:
+    train = parse({"preset": "tiny", "train": {"model": {"layers": 2}}}).section("train")
+    default = parse({"preset": "tiny"}).section("train")
+    assert train.model.layers == 2
+    assert train.model.width == default.model.width
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["dedup.treshold=0.7"], "unknown key 'dedup.treshold'; nearest: 'threshold'"),
+        (["dedupe.threshold=0.7"], "unknown key 'dedupe.threshold'; nearest: 'dedup'"),
+        (["dedup.threshold=high"], "dedup.threshold: Input should be a valid number"),
+        (
+            ["train.optimizer.muon_rl=1"],
+            "unknown key 'train.optimizer.muon_rl'; nearest: 'muon_lr'",
+        ),
+        (["preset=tini"], "nearest: 'tiny'"),
+        (["dedup.threshold"], "write --set section.key=value"),
+    ],
+)
+def test_a_wrong_key_or_value_is_one_line_that_names_it(settings: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=r".") as caught:
+        from_sources(None, settings, {})
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", "just text"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=r"run\.yaml"):
+        from_sources(file, [], {})
+
+
+def test_merging_keeps_what_is_not_named() -> None:
+    assert merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}) == {"a": {"b": 3, "c": 2}}
+
+
+def test_the_form_has_every_field_with_a_description_in_order() -> None:
+    properties = PipelineParameters.model_json_schema()["properties"]
+    assert [p["position"] for p in properties.values()] == list(range(len(properties)))
+    assert all(p.get("description") or "$ref" in p or "allOf" in p for p in properties.values())
