@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -19,7 +20,11 @@ from infra.errors import GristmillError
 from infra.process import output_of
 
 MANIFEST_NAME = "_MANIFEST.json"
-FORMAT = 1
+FILES_NAME = "_FILES.parquet"
+INLINE_FILES = 1000
+SHARDS = "shards"
+"""The folder of a lake that holds the shards of all artifacts."""
+FORMAT = 2
 SHORT = 12
 TOOLS = (
     "pyspark",
@@ -111,17 +116,27 @@ class Identity:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of an artifact; `path` is relative to its folder, `rows` is 0 for files that are not Parquet.
+    """One file of an artifact.
 
-    `data` is the hash of a Parquet file without its footer: equal rows written in the same way are equal there, while Java writes
-    a footer's lists of encodings in an order that changes from one JVM to the next. Empty for other files.
+    path    below the lake's root: a shard's (`shards/extract/...`) or one of the artifact's own; what lies in a folder `rejected`
+            holds rejected rows
+    rows    0 for files that are not Parquet
+    shard   for rows of documents: which shard of the artifact the file belongs to, -1 for a file that belongs to none
+    layer   its place in the shard's stack: the columns of a later layer come before those of an earlier one; -1 for what
+            was made of the shard's rows on the way (signatures, encoded texts) and is kept for the next run
     """
 
     path: str
     size_bytes: int
     sha256: str
     rows: int = 0
-    data: str = ""
+    shard: int = -1
+    layer: int = 0
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether the file holds rejected rows."""
+        return "/rejected/" in self.path
 
 
 @dataclass(frozen=True)
@@ -138,13 +153,30 @@ class Counts:
         dropped = sum(self.rejected.values())
         if self.rows_in != self.rows_out + dropped:
             raise GristmillError(
-                f"{step}: {self.rows_in} rows in but {self.rows_out} out + {dropped} rejected; nothing was written, please report this"
+                f"{step}: {self.rows_in} rows in but {self.rows_out} out + {dropped} rejected;"
+                " nothing was written, please report this"
             )
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """Both together, name by name."""
+        return Counts(
+            self.rows_in + other.rows_in,
+            self.rows_out + other.rows_out,
+            _sum(self.rejected, other.rejected),
+            _sum(self.extra, other.extra),
+        )
+
+
+def _sum(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
+    return {key: left.get(key, 0) + right.get(key, 0) for key in sorted(left.keys() | right.keys())}
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of `_MANIFEST.json`. `content` is a hash over the files' hashes without their names: equal results are equal here."""
+    """The content of `_MANIFEST.json`. `content` is a hash over the files' hashes without their names: equal results are equal here.
+
+    `files` of more than INLINE_FILES stand in a Parquet file beside the manifest; in memory they are always here.
+    """
 
     format: int
     kind: str
@@ -169,20 +201,34 @@ class Manifest:
     spark_application_id: str = ""
     mlflow_run_id: str = ""
 
-    def to_json(self) -> bytes:
-        """Indented JSON, keys in the order of the fields."""
-        return (json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n").encode()
+    def to_json(self, files_beside: str = "") -> bytes:
+        """Indented JSON, keys in the order of the fields. `files_beside`: the name of the file that lists the files instead."""
+        fields = dataclasses.asdict(self)
+        if files_beside:
+            fields["files"] = files_beside
+        return (json.dumps(fields, indent=1, ensure_ascii=False) + "\n").encode()
 
     @classmethod
-    def from_json(cls, data: bytes, where: str) -> "Manifest":
-        """Raises GristmillError when the text is damaged, of another format, or not what its digest was taken over."""
+    def from_json(
+        cls, data: bytes, where: str, read_beside: Callable[[str], list[FileEntry]]
+    ) -> "Manifest":
+        """`read_beside` reads the list of files where it is not in the text.
+
+        Raises GristmillError when the text is damaged, of another format, or not what its digest was taken over.
+        """
         try:
             raw = json.loads(data)
             if raw.get("format") != FORMAT:
                 raise GristmillError(
-                    f"{where}: manifest format {raw.get('format')}, this version reads {FORMAT}; rebuild the artifact"
+                    f"{where}: manifest format {raw.get('format')}, this version reads {FORMAT}:"
+                    " remove this lake, or name another --root, and build it again"
                 )
-            raw["files"] = [FileEntry(**entry) for entry in raw["files"]]
+            listed = raw["files"]
+            raw["files"] = (
+                read_beside(listed)
+                if isinstance(listed, str)
+                else [FileEntry(**entry) for entry in listed]
+            )
             raw["counts"] = Counts(**raw["counts"])
             found = cls(**raw)
             if found.identity.digest != found.digest:
@@ -199,15 +245,19 @@ class Manifest:
         return Identity(self.kind, self.step, self.version, self.parameters, self.inputs)
 
     def data_files(self) -> list[FileEntry]:
-        """The files of the result itself, without the rejected rows."""
-        return [entry for entry in self.files if not entry.path.startswith("rejected/")]
+        """The files of the result itself, without rejected rows and what was made on the way."""
+        return [entry for entry in self.files if not entry.is_rejected and entry.layer >= 0]
 
 
 def content_of(files: list[FileEntry]) -> str:
-    """Hash over (folder, content hash) of all files: independent of part names and footers, so a rerun can be compared."""
-    return digest_of(
-        sorted([entry.path.rpartition("/")[0], entry.data or entry.sha256] for entry in files)
-    )
+    """Hash over (kind of file, content hash) of all files: independent of names, so that a rerun can be compared."""
+    return digest_of(sorted([_kind_of(entry.path), entry.sha256] for entry in files))
+
+
+def _kind_of(path: str) -> str:
+    """`shards/extract` of a shard's file; the folder below the artifact's own of one of its files."""
+    folders = path.split("/")[:-1]
+    return "/".join(folders if folders[:1] == [SHARDS] else folders[3:])
 
 
 @cache

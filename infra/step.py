@@ -1,79 +1,114 @@
-"""What a step is, and one order to run it: the same words for planning, for the request to a child process and for the child.
+"""What a step is, said once, and one order to run it.
 
-A step's module declares `STEP = Step(...)` and `run(...)`. A `Task` is a step with its parameters and inputs bound: it knows the
-identity (hence the digest, hence whether the artifact is there) without running anything, and travels to a child as JSON.
+A step's module holds its declaration `STEP = Step(...)` and the function `run` that `Step.module` names. Order, command, form, plan,
+funnel and lineage follow from the declarations (`flows/chain/steps.py` lists them). A `Task` is a step with its parameters and
+inputs bound: it knows its identity, hence the digest, hence whether the artifact is there, without running anything, and travels
+to a child process as JSON.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal
 
+from infra.crawl import Source, crawl_digest
 from infra.lake import Artifact, Lake
-from infra.manifest import Identity, Manifest, digest_of
+from infra.lake.shards import ShardMap
+from infra.manifest import SHORT, Identity, Manifest
 from infra.parameters import build, identity_of, plain
-from infra.storage import FileInfo, content_hash, expand
+
+CRAWL = "crawl"
+"""The role of raw crawl files: they are bound by the user's input, no step of a run makes them."""
+DOCUMENTS = "documents"
+
+
+class Launch(StrEnum):
+    """How a step runs: in the Spark driver that a run's steps share, under torchrun, in a child of its own, in this process."""
+
+    SPARK = "spark"
+    TORCHRUN = "torchrun"
+    CHILD = "child"
+    HERE = "here"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What a plan expects of a step before the lake has measurements of its own.
+
+    seconds  wall time a unit
+    unit     what the time grows with: documents, the `steps` of its parameters, or nothing (`run`)
+    kept     rows out a row in
+    """
+
+    seconds: float
+    unit: Literal["document", "step", "run"] = "document"
+    kept: float = 1.0
+
+
+def no_maps(task: "Task") -> tuple[ShardMap, ...]:
+    """For a step that treats no rows one by one."""
+    return ()
 
 
 @dataclass(frozen=True)
 class Step:
     """A step's declaration.
 
-    name        the verb: command, request and manifest use it
-    kind        kind of artifact that it writes
+    name        the verb: command, section of the parameters, request and manifest use it
+    kind        kind of artifact that it writes: a folder below the lake's root
     version     raised whenever the same parameters and inputs give another result
+    help        one line about it
     parameters  parameter dataclass (`infra.parameters`)
-    inputs      roles of its input artifacts, the main one first; `crawl` is the role of raw crawl files
+    reads       roles of its inputs, the main one first
+    role        what its output is to later steps; the kind where it is empty. Several steps may play `documents`: each reads what
+                the one before it in the list of steps wrote, and everybody else reads the last one's
     module      Python module whose `run` executes it
+    launch      how it runs
+    funnel      whether its counts are a stage of the funnel
+    optional    whether a run may leave it out (`without`); a single step asked for raw input leaves it out too
+    rate        first guess of time and rows
+    maps        its row-by-row work, done shard by shard (`infra.lake.shards`)
     """
 
     name: str
     kind: str
     version: int
+    help: str
     parameters: type
-    inputs: tuple[str, ...]
+    reads: tuple[str, ...]
     module: str
+    launch: Launch
+    role: str = ""
+    funnel: bool = False
+    optional: bool = False
+    rate: Rate = Rate(0.01)
+    maps: Callable[["Task"], tuple[ShardMap, ...]] = field(default=no_maps, compare=False)
 
-
-@dataclass(frozen=True)
-class Source:
-    """A raw crawl file: where it is, how large, and what its content is (SHA-256, or the store's ETag for a remote file)."""
-
-    uri: str
-    size_bytes: int
-    content: str
-
-
-def sources_of(patterns: list[str]) -> list[Source]:
-    """The crawl files that globs, directories, paths and URIs name, each file once, sorted by URI. Raises UsageError for none."""
-    found: dict[str, FileInfo] = {
-        info.uri: info for pattern in patterns for info in expand(pattern)
-    }
-    return [
-        Source(i.uri, i.size_bytes, i.etag or content_hash(i.uri)) for _, i in sorted(found.items())
-    ]
+    @property
+    def plays(self) -> str:
+        """The role of its output."""
+        return self.role or self.kind
 
 
 @dataclass(frozen=True)
 class Task:
-    """A step with everything bound. `inputs`: role -> artifact (it need not exist yet); `crawl`: raw files, for `extract` alone."""
+    """A step with everything bound. `inputs`: role -> artifact (it need not exist yet); `crawl`: raw files, for `crawl` readers."""
 
     step: Step
     lake: Lake
     name: str
     parameters: Any
     inputs: dict[str, Artifact] = field(default_factory=dict)
-    crawl: list[Source] = field(default_factory=list)
+    crawl: tuple[Source, ...] = ()
 
     @property
     def identity(self) -> Identity:
         """What the artifact's digest is taken over; an input counts with the digest in its reference."""
         inputs = {role: artifact.digest for role, artifact in self.inputs.items()}
         if self.crawl:
-            inputs["crawl"] = digest_of(
-                sorted([source.size_bytes, source.content] for source in self.crawl)
-            )
-        return Identity(
-            self.step.kind, self.step.name, self.step.version, identity_of(self.parameters), inputs
-        )
+            inputs[CRAWL] = crawl_digest(self.crawl)
+        parameters = identity_of(self.parameters)
+        return Identity(self.step.kind, self.step.name, self.step.version, parameters, inputs)
 
     @property
     def artifact(self) -> Artifact:
@@ -88,38 +123,33 @@ class Task:
             "name": self.name,
             "parameters": plain(self.parameters),
             "inputs": {role: [a.kind, a.name, a.digest] for role, a in self.inputs.items()},
-            "crawl": [[s.uri, s.size_bytes, s.content] for s in self.crawl],
+            "crawl": [[s.uri, s.name, s.size_bytes, s.content] for s in self.crawl],
         }
 
     @classmethod
     def from_request(cls, step: Step, request: dict[str, Any]) -> "Task":
         """The task that `request` describes."""
         lake = Lake(request["root"])
+        inputs = request["inputs"].items()
         return cls(
             step=step,
             lake=lake,
             name=request["name"],
             parameters=build(step.parameters, request["parameters"], step.name),
-            inputs={
-                role: Artifact(lake.root, *reference)
-                for role, reference in request["inputs"].items()
-            },
-            crawl=[Source(*source) for source in request["crawl"]],
+            inputs={role: Artifact(lake.root, *reference) for role, reference in inputs},
+            crawl=tuple(Source(*source) for source in request["crawl"]),
         )
 
 
 def summary(task: Task, manifest: Manifest, hit: bool) -> dict[str, Any]:
     """The one JSON object that a step prints; counts and details stand beside the fields of every step, never in their place."""
     counts = manifest.counts
-    details = {
-        key: value
-        for key, value in manifest.details.items()
-        if isinstance(value, int | float | str)
-    }
+    shown = manifest.details.items()
+    details = {key: value for key, value in shown if isinstance(value, int | float | str)}
     fixed = {
         "kind": manifest.kind,
         "name": task.name,
-        "digest": manifest.digest[:12],
+        "digest": manifest.digest[:SHORT],
         "path": task.artifact.uri,
         "hit": hit,
         "rows_in": counts.rows_in,

@@ -1,184 +1,32 @@
-"""The lake: `<root>/<kind>/<name>/<digest12>/`, one folder an artifact, each with a manifest that is written last.
+"""The lake: artifacts in `<root>/<kind>/<name>/<digest12>/`, shards in `<root>/shards/<map>/`.
 
-A folder without a manifest does not exist to readers. A writer calls `begin`, writes files, calls `commit`. What a writer wants
-to find again after a crash goes under `_work/` (removed by `commit`) or under a prefix given as `keep`.
+An artifact is its manifest, written last: a folder without one does not exist to readers. A writer calls `begin`, writes files or
+has shards made, calls `commit`. What a writer wants to find again after a crash goes under `_work/` (removed by `commit`) or under
+a prefix given as `keep`. A shard is stored once and named by any number of artifacts (`infra.lake.shards`).
 """
 
-import fcntl
+import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-
-import pyarrow.parquet as pq
 
 from infra import storage
-from infra.errors import GristmillError, TransientError, UsageError, nearest
-from infra.manifest import (
-    FORMAT,
-    MANIFEST_NAME,
-    SHORT,
-    Counts,
-    FileEntry,
-    Identity,
-    Manifest,
-    content_of,
-    revision,
-    tool_versions,
-)
-from infra.process import usage
+from infra.errors import UsageError
+from infra.lake.artifact import Artifact
+from infra.lake.collect import Freed, collecting, remove_shards, uses_in
+from infra.lake.shards import name_of
+from infra.lake.writer import USES, WORK, Writer
+from infra.manifest import FORMAT, MANIFEST_NAME, SHARDS, SHORT, Identity, Manifest
 
-KINDS = ("crawl", "documents", "clean", "dedup", "tokenizer", "tokens", "checkpoints", "scores", "models", "report")
-WORK = "_work"
-CLAIMS = ".writing"
+__all__ = ["WORK", "Artifact", "Lake", "Writer"]
+
+MARK = "_LAKE.json"
+FIRST_VERSION = {"crawl", "documents", "clean", "dedup", "tokenizer", "tokens", "checkpoints"}
+NO_KINDS = {SHARDS, "mlflow"}
 DAY_SECONDS = 86400.0
-PARQUET_TAIL_BYTES = 8
-"""A Parquet file ends with the length of its footer and the magic number (Parquet format, file layout)."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """An artifact's place in the lake: it may be finished, half-written or not there yet."""
-
-    lake_root: str
-    kind: str
-    name: str
-    digest: str
-
-    @property
-    def uri(self) -> str:
-        """The artifact's folder."""
-        return storage.join(self.lake_root, self.kind, self.name, self.digest[:SHORT])
-
-    def file(self, *parts: str) -> str:
-        """The URI of a file in the folder."""
-        return storage.join(self.uri, *parts)
-
-    def manifest(self, *, hashes: bool = False) -> Manifest | None:
-        """The verified manifest, or None when the artifact is not finished.
-
-        Sizes of all files are always compared, contents when `hashes`. Raises GristmillError where a file is missing or differs.
-        """
-        where = self.file(MANIFEST_NAME)
-        try:
-            manifest = Manifest.from_json(storage.read_bytes(where), where)
-        except FileNotFoundError:
-            return None
-        if not manifest.digest.startswith(self.digest):
-            raise GristmillError(f"{where}: belongs to another artifact ({manifest.digest[:SHORT]}); delete the folder")
-        sizes = {f.path: f.size_bytes for f in storage.list_files(self.uri)}
-        for entry in manifest.files:
-            if sizes.get(entry.path) != entry.size_bytes:
-                raise GristmillError(
-                    f"{self.file(entry.path)}: {sizes.get(entry.path, 'no')} bytes, the manifest says {entry.size_bytes};"
-                    " delete the folder and run the step again"
-                )
-            if hashes and storage.content_hash(self.file(entry.path)) != entry.sha256:
-                raise GristmillError(f"{self.file(entry.path)}: not the manifest's content; delete the folder and run the step again")
-        return manifest
-
-    def require(self) -> Manifest:
-        """The verified manifest; GristmillError when the artifact is not finished."""
-        manifest = self.manifest()
-        if manifest is None:
-            raise GristmillError(f"{self.uri}: not finished (no manifest); run its step first")
-        return manifest
-
-    def data_uris(self) -> list[str]:
-        """The URIs of the result's files (no rejected rows), in the manifest's order. Only these may be read."""
-        return [self.file(entry.path) for entry in self.require().data_files()]
-
-    def rejected_uris(self) -> list[str]:
-        """The URIs of the rejected rows' files."""
-        return [self.file(e.path) for e in self.require().files if e.path.startswith("rejected/")]
-
-
-class Writer:
-    """The one way to write an artifact; made by `Lake.begin`.
-
-    In a local lake it waits for another process that writes the same artifact to finish or die. On S3 two writers at once fail by the
-    accounting of their rows, or one after the other's manifest; nothing false is ever committed.
-    """
-
-    def __init__(self, artifact: Artifact, identity: Identity, keep: tuple[str, ...]) -> None:
-        self.artifact = artifact
-        self.identity = identity
-        self.started = time.time()
-        self.cpu_before, _ = usage()
-        self._release = _claim(artifact)
-        found = storage.list_files(artifact.uri)
-        if any(f.path == MANIFEST_NAME for f in found):
-            self._release()
-            raise TransientError(f"{artifact.uri}: another run has just finished it; run again to use it")
-        for stray in found:
-            if not stray.path.startswith((f"{WORK}/", *keep)):
-                storage.delete(stray.uri)
-
-    def file(self, *parts: str) -> str:
-        """The URI of a file to write in the artifact's folder."""
-        return self.artifact.file(*parts)
-
-    def work(self, *parts: str) -> str:
-        """The URI of something to find again after a crash; gone after `commit`."""
-        return self.artifact.file(WORK, *parts)
-
-    def commit(
-        self,
-        counts: Counts,
-        *,
-        schema: list[dict[str, str]] | None = None,
-        details: dict[str, Any] | None = None,
-        only: Iterable[str] | None = None,
-        spark_application_id: str = "",
-        mlflow_run_id: str = "",
-    ) -> Manifest:
-        """Check the accounting, hash every file, write the manifest. `only`: the relative paths that belong to the result.
-
-        Raises GristmillError when rows were lost or a file of `only` is missing. When another writer finished the same artifact
-        first, its manifest is returned.
-        """
-        counts.check(self.identity.step)
-        wanted = None if only is None else set(only)
-        found = [f for f in storage.list_files(self.artifact.uri) if _is_result(f.path) and (wanted is None or f.path in wanted)]
-        if wanted is not None and (missing := wanted - {f.path for f in found}):
-            raise TransientError(f"{self.artifact.uri}: {min(missing)} is gone; does another run write the same artifact? run again")
-        with ThreadPoolExecutor(4) as pool:
-            files = list(pool.map(_entry, found))
-        cpu_after, peak_bytes = usage()
-        manifest = Manifest(
-            format=FORMAT,
-            kind=self.identity.kind,
-            name=self.artifact.name,
-            digest=self.identity.digest,
-            **self.identity.declared(),
-            files=files,
-            content=content_of(files),
-            counts=counts,
-            schema=schema or _schema_of(self.artifact, files),
-            details=details or {},
-            revision=revision(),
-            tools=tool_versions(),
-            started_at=datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
-            seconds=round(time.time() - self.started, 3),
-            cpu_seconds=round(max(0.0, cpu_after - self.cpu_before), 3),
-            peak_memory_bytes=peak_bytes,
-            flow_run_id=os.environ.get("GRISTMILL_FLOW_RUN_ID", ""),
-            spark_application_id=spark_application_id,
-            mlflow_run_id=mlflow_run_id,
-        )
-        try:
-            storage.create_exclusive(self.file(MANIFEST_NAME), manifest.to_json())
-        except FileExistsError:
-            manifest = self.artifact.require()
-        storage.delete(self.work())
-        self._release()
-        return manifest
 
 
 @dataclass(frozen=True)
@@ -190,33 +38,48 @@ class Lake:
 
     @classmethod
     def at(cls, root: str) -> "Lake":
-        """The lake at a root as the user writes it. Raises UsageError for a root that cannot be one."""
-        return cls(storage.normal_root(root))
+        """The lake at a root as the user writes it. Raises UsageError for a root that cannot be one, or that holds a lake of the
+        first version."""
+        lake = cls(storage.normal_root(root))
+        if not storage.exists(storage.join(lake.root, MARK)):
+            if old := FIRST_VERSION.intersection(storage.list_folders(lake.root)):
+                raise UsageError(
+                    f"{root}: a lake of an earlier version ({min(old)}/ is there, {MARK} is not):"
+                    " remove it, or name another --root, and build it again"
+                )
+        return lake
 
     def artifact(self, identity: Identity, name: str = "default") -> Artifact:
         """Where the artifact with this identity is or will be. Raises UsageError for a bad kind or name."""
-        if identity.kind not in KINDS:
-            raise UsageError(f"unknown kind '{identity.kind}'{nearest(identity.kind, KINDS)}")
-        if not NAME.fullmatch(name):
-            raise UsageError(f"name '{name}': use up to 64 letters, digits, '.', '_' or '-'")
+        for what, value in (("kind", identity.kind), ("name", name)):
+            if not NAME.fullmatch(value) or (what == "kind" and value in NO_KINDS):
+                raise UsageError(f"{what} '{value}': use up to 64 letters, digits, '.', '_' or '-'")
         return Artifact(self.root, identity.kind, name, identity.digest)
 
-    def begin(self, identity: Identity, name: str = "default", *, keep: tuple[str, ...] = ()) -> Writer:
+    def begin(
+        self, identity: Identity, name: str = "default", *, keep: tuple[str, ...] = ()
+    ) -> Writer:
         """Start (or take up again) writing: everything an earlier attempt left is swept but `_work/` and the prefixes in `keep`."""
         if not self._probed:
             storage.require_exclusive_create(self.root)
+            mark = storage.join(self.root, MARK)
+            if not storage.exists(mark):
+                storage.write_bytes(mark, json.dumps({"format": FORMAT}).encode())
             self._probed.append(True)
         return Writer(self.artifact(identity, name), identity, keep)
 
+    def kinds(self) -> list[str]:
+        """The kinds of artifact that are there, finished or not."""
+        found = storage.list_folders(self.root)
+        return [kind for kind in found if NAME.fullmatch(kind) and kind not in NO_KINDS]
+
     def artifacts(self, kind: str | None = None) -> list[Artifact]:
-        """All finished artifacts, oldest first within a kind. Raises UsageError for an unknown kind."""
-        if kind is not None and kind not in KINDS:
-            raise UsageError(f"unknown kind '{kind}'{nearest(kind, KINDS)}")
+        """All finished artifacts, oldest first within a kind."""
         found = []
-        for each in [kind] if kind else KINDS:
-            folder = storage.join(self.root, each)
-            here = [f for f in storage.list_files(folder) if f.path.count("/") == 2 and f.path.endswith("/" + MANIFEST_NAME)]
-            for info in sorted(here, key=lambda f: f.modified):
+        for each in [kind] if kind else self.kinds():
+            files = storage.list_files(storage.join(self.root, each))
+            done = [f for f in files if re.fullmatch(rf"[^/]+/[^/]+/{MANIFEST_NAME}", f.path)]
+            for info in sorted(done, key=lambda f: f.modified):
                 name, digest, _ = info.path.split("/")
                 found.append(Artifact(self.root, each, name, digest))
         return found
@@ -231,20 +94,28 @@ class Lake:
         matches = [
             a
             for a in self.artifacts(kind)
-            if wanted in (f"{a.kind}/{a.name}/{a.digest}", f"{a.kind}/{a.name}")
+            if wanted in (a.path, f"{a.kind}/{a.name}")
             or (len(wanted) >= 4 and a.digest.startswith(wanted[:SHORT]))
         ]
         if not matches:
-            raise UsageError(f"{reference}: no such artifact in {self.root}; `gristmill ls` lists them")
+            raise UsageError(
+                f"{reference}: no such artifact in {self.root}; `gristmill ls` lists them"
+            )
         if len({a.digest for a in matches}) > 1 and "/" not in wanted:
-            raise UsageError(f"{reference}: several artifacts match ({', '.join(a.digest for a in matches)}); give more digits")
+            several = ", ".join(a.digest for a in matches)
+            raise UsageError(
+                f"{reference}: several artifacts match ({several}); give more digits"
+            )
         newest = matches[-1]
         return Artifact(newest.lake_root, newest.kind, newest.name, newest.require().digest)
 
     def _within(self, reference: str) -> str:
         """The reference relative to the lake's root where it is the path or URI of something in the lake."""
-        whole = os.path.abspath(storage.local_path(reference)) if storage.is_local(reference) else reference.rstrip("/")
-        return whole[len(self.root) + 1 :] if whole.startswith(f"{self.root}/") else reference.rstrip("/")
+        whole = reference.rstrip("/")
+        if storage.is_local(reference):
+            whole = os.path.abspath(storage.local_path(reference))
+        inside = whole.startswith(f"{self.root}/")
+        return whole[len(self.root) + 1 :] if inside else reference.rstrip("/")
 
     def ancestors(self, *artifacts: Artifact) -> list[Artifact]:
         """The artifacts and, breadth first, every finished artifact of the lake that they were made from, each once.
@@ -259,67 +130,100 @@ class Lake:
         for each in found:
             for digest in each.require().inputs.values():
                 parent = index.get(digest[:SHORT])
-                if parent is not None and all(parent.digest != known.digest[:SHORT] for known in found):
+                if parent and all(parent.digest != known.digest[:SHORT] for known in found):
                     found.append(Artifact(self.root, parent.kind, parent.name, digest))
         return found
 
-    def sweep(self, older_than_seconds: float = DAY_SECONDS, resumable_seconds: float = 30 * DAY_SECONDS) -> list[str]:
+    def remove(self, artifact: Artifact) -> None:
+        """Delete a finished artifact. Raises UsageError while another one was made from it; its shards stay until `collect`."""
+        digest = artifact.require().digest
+        for other in self.artifacts():
+            if digest in other.require().inputs.values():
+                raise UsageError(f"{artifact.path}: {other.path} was made from it; remove that first")
+        storage.delete(artifact.file(MANIFEST_NAME))
+        storage.delete(artifact.uri)
+
+    def collect(
+        self, *, keep: int | None = None, also: Iterable[str] = (), dry_run: bool = False
+    ) -> Freed:
+        """Remove what is not needed any more.
+
+        keep     of each kind and name, keep the newest so many artifacts and all that they were made from; None: all
+        also     digests of artifacts to keep besides
+        dry_run  only say what would go
+        Half-written artifacts that nobody has touched for a day go first (`sweep`). Shards go that no artifact left names and that
+        no step at work has said it uses.
+        """
+        freed = Freed()
+        with collecting(self.root):
+            if not dry_run:
+                freed.artifacts += self.sweep()
+            artifacts = [(a, a.require()) for a in self.artifacts()]
+            kept = _kept(artifacts, keep, set(also))
+            for artifact, manifest in artifacts:
+                if manifest.digest not in kept:
+                    freed.artifacts.append(artifact.path)
+                    freed.size_bytes += _own_bytes(artifact, manifest)
+                    if not dry_run:
+                        storage.delete(artifact.file(MANIFEST_NAME))
+                        storage.delete(artifact.uri)
+            left = [m for _, m in artifacts if m.digest in kept]
+            named = {name_of(f.path) for m in left for f in m.files if _is_shard(f.path)}
+            for kind in self.kinds():
+                files = storage.list_files(storage.join(self.root, kind))
+                named.update(uses_in([f for f in files if f"/{WORK}/{USES}/" in f.path]))
+            remove_shards(self.root, named.__contains__, dry_run, freed)
+        return freed
+
+    def sweep(
+        self,
+        older_than_seconds: float = DAY_SECONDS,
+        resumable_seconds: float = 30 * DAY_SECONDS,
+    ) -> list[str]:
         """Remove half-written folders, and `_work/` in finished ones, that nobody has touched for that long; their URIs.
 
         Checkpoints of a training that was interrupted are dear: they wait `resumable_seconds` for it to go on.
         """
         swept = []
-        for kind in KINDS:
+        for kind in self.kinds():
             folders: dict[str, list[storage.FileInfo]] = {}
             for info in storage.list_files(storage.join(self.root, kind)):
                 if info.path.count("/") >= 2:
-                    folders.setdefault("/".join(info.path.split("/")[:2]), []).append(info)
+                    folder = "/".join(info.path.split("/")[:2])
+                    folders.setdefault(folder, []).append(info)
             for path, files in folders.items():
                 done = any(f.path == f"{path}/{MANIFEST_NAME}" for f in files)
-                stray = [f.modified for f in files if not done or f.path.startswith(f"{path}/{WORK}/")]
-                resumable = kind == "checkpoints" and any(f.path.endswith("/COMPLETE") for f in files)
+                stray = [f for f in files if not done or f.path.startswith(f"{path}/{WORK}/")]
+                resumable = any(f.path.endswith("/COMPLETE") for f in files)
                 patience = resumable_seconds if resumable and not done else older_than_seconds
-                if stray and time.time() - max(stray) > patience:
+                if stray and time.time() - max(f.modified for f in stray) > patience:
                     swept.append(storage.join(self.root, kind, path, *([WORK] if done else [])))
                     storage.delete(swept[-1])
         return swept
 
 
-def _claim(artifact: Artifact) -> Callable[[], None]:
-    """Wait for the right to write a local artifact. This process has it until it calls the result, or ends in whatever way."""
-    if not storage.is_local(artifact.lake_root):
-        return lambda: None
-    place = Path(storage.local_path(artifact.lake_root), CLAIMS, f"{artifact.kind}-{artifact.name}-{artifact.digest[:SHORT]}")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
-    fcntl.lockf(descriptor, fcntl.LOCK_EX)
-
-    def release() -> None:
-        place.unlink(missing_ok=True)
-        os.close(descriptor)
-
-    return release
-
-
-def _is_result(path: str) -> bool:
-    leaf = path.rsplit("/", 1)[-1]
-    return not leaf.startswith(("_", ".")) and not path.startswith(WORK + "/")
+def _kept(
+    artifacts: list[tuple[Artifact, Manifest]], keep: int | None, also: set[str]
+) -> set[str]:
+    """Digests of the newest `keep` artifacts of each kind and name, of those in `also`, and of all that they were made from."""
+    inputs = {m.digest: list(m.inputs.values()) for _, m in artifacts}
+    newest: dict[tuple[str, str], list[str]] = {}
+    for artifact, manifest in artifacts:
+        newest.setdefault((artifact.kind, artifact.name), []).append(manifest.digest)
+    wanted = [d for digests in newest.values() for d in digests[-keep if keep else 0 :]]
+    wanted += sorted(also)
+    kept: set[str] = set()
+    while wanted:
+        digest = wanted.pop()
+        if digest not in kept:
+            kept.add(digest)
+            wanted += inputs.get(digest, [])
+    return kept
 
 
-def _entry(info: storage.FileInfo) -> FileEntry:
-    if not info.path.endswith(".parquet"):
-        return FileEntry(info.path, info.size_bytes, storage.content_hash(info.uri))
-    with storage.open_read(info.uri) as stream:
-        rows = pq.ParquetFile(stream).metadata.num_rows
-    tail = storage.read_range(info.uri, info.size_bytes - PARQUET_TAIL_BYTES, info.size_bytes)
-    footer_bytes = int.from_bytes(tail[:4], "little") + PARQUET_TAIL_BYTES
-    data, whole = storage.content_hashes(info.uri, info.size_bytes - footer_bytes)
-    return FileEntry(info.path, info.size_bytes, whole, rows, data)
+def _is_shard(path: str) -> bool:
+    return path.startswith(f"{SHARDS}/")
 
 
-def _schema_of(artifact: Artifact, files: list[FileEntry]) -> list[dict[str, str]]:
-    for entry in files:
-        if entry.path.endswith(".parquet") and not entry.path.startswith("rejected/"):
-            with storage.open_read(artifact.file(entry.path)) as stream:
-                return [{"name": f.name, "type": str(f.type)} for f in pq.ParquetFile(stream).schema_arrow]
-    return []
+def _own_bytes(artifact: Artifact, manifest: Manifest) -> int:
+    return sum(f.size_bytes for f in manifest.files if f.path.startswith(f"{artifact.path}/"))

@@ -12,17 +12,26 @@ from jobs.near_duplicates.minhash import (
     jaccard,
     shingles_of,
     signature_of,
-    word_hashes,
 )
+from jobs.text.words import word_hashes
 
-SIGNED = "doc_id binary, warc_file string, warc_offset long, source string, length long, content binary, shingles binary, bands array<long>"
-VERIFIED = "left binary, right binary, jaccard double"
+SIGNED = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("doc_id", pa.binary()),
+        ("length", pa.int64()),
+        ("content", pa.binary()),
+        ("shingles", pa.binary()),
+        ("bands", pa.list_(pa.int64())),
+    ]
+)
+VERIFIED = "left long, right long, jaccard double"
 
 
 def sign_batches(
     batches: Iterator[pa.RecordBatch], shingle_words: int, bands: int, rows: int, seed: int
 ) -> Iterator[pa.RecordBatch]:
-    """In: doc_id, warc_file, warc_offset, source, text. Out: `SIGNED`.
+    """In: row, doc_id, text. Out: `SIGNED`.
 
     length    code points of the text
     content   16 bytes, equal for equal normalised texts
@@ -38,43 +47,33 @@ def sign_batches(
             lengths.append(len(text or ""))
             contents.append(content_key(text or ""))
             packed.append(shingles.tobytes())
-            keys.append(
-                band_keys(signature_of(shingles, functions), bands)
-                if len(words) >= shingle_words
-                else np.empty(0, np.int64)
-            )
-        columns = {
-            name: batch.column(name) for name in ("doc_id", "warc_file", "warc_offset", "source")
-        }
-        columns |= {
-            "length": pa.array(lengths, pa.int64()),
-            "content": pa.array(contents, pa.binary()),
-            "shingles": pa.array(packed, pa.binary()),
-            "bands": pa.array(keys, pa.list_(pa.int64())),
-        }
-        yield pa.RecordBatch.from_pydict(columns)
+            long_enough = len(words) >= shingle_words
+            signature = signature_of(shingles, functions) if long_enough else None
+            none = np.empty(0, np.int64)
+            keys.append(none if signature is None else band_keys(signature, bands))
+        columns = [
+            batch.column("row"),
+            batch.column("doc_id"),
+            pa.array(lengths, pa.int64()),
+            pa.array(contents, pa.binary()),
+            pa.array(packed, pa.binary()),
+            pa.array(keys, pa.list_(pa.int64())),
+        ]
+        yield pa.RecordBatch.from_arrays(columns, schema=SIGNED)
 
 
-def verify_batches(batches: Iterator[pa.RecordBatch], threshold: float) -> Iterator[pa.RecordBatch]:
-    """In: left, right, left_shingles, right_shingles. Out: `VERIFIED`, the pairs whose exact Jaccard similarity reaches the threshold."""
+def verify_batches(
+    batches: Iterator[pa.RecordBatch], threshold: float
+) -> Iterator[pa.RecordBatch]:
+    """In: left, right, left_shingles, right_shingles. Out: `VERIFIED`, the pairs whose exact Jaccard
+    similarity reaches the threshold."""
     for batch in batches:
-        values = np.fromiter(
-            (
-                jaccard(
-                    np.frombuffer(left.as_py(), np.uint64), np.frombuffer(right.as_py(), np.uint64)
-                )
-                for left, right in zip(
-                    batch.column("left_shingles"), batch.column("right_shingles")
-                )
-            ),
-            np.float64,
-            batch.num_rows,
-        )
-        found = pa.RecordBatch.from_pydict(
-            {
-                "left": batch.column("left"),
-                "right": batch.column("right"),
-                "jaccard": pa.array(values),
-            }
-        )
+        sides = zip(batch.column("left_shingles"), batch.column("right_shingles"), strict=True)
+        values = np.fromiter((_similarity(*side) for side in sides), np.float64, batch.num_rows)
+        columns = [batch.column("left"), batch.column("right"), pa.array(values)]
+        found = pa.RecordBatch.from_arrays(columns, names=["left", "right", "jaccard"])
         yield found.filter(pa.array(values >= threshold))
+
+
+def _similarity(left: pa.BinaryScalar, right: pa.BinaryScalar) -> float:
+    return jaccard(np.frombuffer(left.as_py(), np.uint64), np.frombuffer(right.as_py(), np.uint64))

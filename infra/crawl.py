@@ -1,0 +1,93 @@
+"""The crawl files of a run: bound once, each hashed at most once in its life.
+
+A file counts with its own name, its size and its content: SHA-256, or the store's ETag where it has one. The hash of a local file is
+remembered in the lake (`_crawl-hashes.parquet`: path, size, mtime -> hash), so a crawl that grew by one file costs reading one.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra import storage
+from infra.manifest import digest_of
+from infra.storage import FileInfo
+
+MEMORY = "_crawl-hashes.parquet"
+READERS = 4
+SETTLED_SECONDS = 2.0
+"""A file changed within the clock's resolution may change again without a new mtime: its hash is not remembered yet."""
+SCHEMA = pa.schema(
+    [("path", pa.string()), ("size", pa.int64()), ("mtime", pa.float64()), ("sha256", pa.string())]
+)
+Key = tuple[str, int, float]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A raw crawl file: where it is, its own name, its size, and what its content is (SHA-256, or the ETag of a remote file)."""
+
+    uri: str
+    name: str
+    size_bytes: int
+    content: str
+
+
+def sources_of(patterns: Iterable[str], lake_root: str) -> tuple[Source, ...]:
+    """The crawl files that globs, directories, paths and URIs name, each file once, by name and content.
+
+    Raises UsageError for a pattern that names none.
+    """
+    found = {info.uri: info for pattern in patterns for info in storage.expand(pattern)}
+    contents = _contents(list(found.values()), lake_root)
+    made = [
+        Source(uri, storage.base_name(uri), info.size_bytes, contents[uri])
+        for uri, info in found.items()
+    ]
+    return tuple(sorted(made, key=lambda s: (s.name, s.content, s.uri)))
+
+
+def crawl_digest(sources: Iterable[Source]) -> str:
+    """What a step's identity says of these files: names, sizes and contents, not where they are."""
+    return digest_of(sorted([s.name, s.size_bytes, s.content] for s in sources))
+
+
+def _contents(files: list[FileInfo], lake_root: str) -> dict[str, str]:
+    """URI -> content of each file; only files that are not remembered are read."""
+    known = _remembered(lake_root) if any(not info.etag for info in files) else {}
+    keys = {info.uri: (info.uri, info.size_bytes, info.modified) for info in files if not info.etag}
+    missing = [uri for uri, key in keys.items() if key not in known]
+    began = time.time()
+    with ThreadPoolExecutor(READERS) as pool:
+        hashed = dict(zip(missing, pool.map(storage.content_hash, missing), strict=True))
+    settled = {
+        keys[uri]: content
+        for uri, content in hashed.items()
+        if storage.is_local(uri) and keys[uri][2] < began - SETTLED_SECONDS
+    }
+    if settled:
+        _remember(lake_root, known | settled)
+    return {i.uri: i.etag or hashed.get(i.uri) or known[keys[i.uri]] for i in files}
+
+
+def _remembered(lake_root: str) -> dict[Key, str]:
+    """What the lake remembers; nothing where the file is missing or damaged: it is only a memory."""
+    with contextlib.suppress(FileNotFoundError, pa.ArrowException):
+        data = storage.read_bytes(storage.join(lake_root, MEMORY))
+        columns = pq.read_table(pa.BufferReader(data), schema=SCHEMA).to_pydict()
+        keys = zip(columns["path"], columns["size"], columns["mtime"], strict=True)
+        return dict(zip(keys, columns["sha256"], strict=True))
+    return {}
+
+
+def _remember(lake_root: str, hashes: dict[Key, str]) -> None:
+    """Write the memory whole; of two runs that do so at once the last one's stays, the other's files are read again some day."""
+    newest = {path: (size, mtime, sha256) for (path, size, mtime), sha256 in hashes.items()}
+    rows = [(path, *rest) for path, rest in sorted(newest.items())]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    with storage.open_write(storage.join(lake_root, MEMORY)) as stream:
+        pq.write_table(pa.table(columns, schema=SCHEMA), stream, compression="zstd")

@@ -1,0 +1,83 @@
+"""How crawl files are cut into units of work: a file, a range of a large one, or many small ones together. No Spark.
+
+A file of at least SMALL_BYTES is a unit of its own, or several where its format can be split. Smaller ones, in the order of their
+names, are bundled up to the next file whose own hash says that a bundle ends there (content-defined chunking: Muthitacharoen, Chen and
+Mazieres, A low-bandwidth network file system, 2001, 3.1), once in TARGET_BYTES on average: one page more touches one bundle, whatever
+its place.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infra.crawl import Source
+from jobs.crawl.ranges import Range, ranges
+
+SMALL_BYTES = 1 << 20
+TARGET_BYTES = 8 << 20
+FILE_BYTES = 4096
+"""What opening a file costs, in bytes read."""
+SPLIT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A crawl file, or a part of it."""
+
+    uri: str
+    name: str
+    size_bytes: int
+    content: str
+    part: Range | None = None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A unit of work."""
+
+    pieces: tuple[Piece, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its files; of a part, the file's, which is good enough for an order."""
+        return sum(piece.size_bytes for piece in self.pieces)
+
+    def identity(self) -> list[Any]:
+        """What its documents are made from, wherever the files lie."""
+        return [
+            [p.name, p.size_bytes, p.content, [p.part.start, p.part.end] if p.part else None]
+            for p in self.pieces
+        ]
+
+
+def bundles(sources: Sequence[Source]) -> list[Bundle]:
+    """The units of work of these files. Large files' heads or footers are read where their format may be split."""
+    ordered = sorted(sources, key=lambda s: (s.name, s.content, s.uri))
+    large = [source for source in ordered if source.size_bytes >= SMALL_BYTES]
+    small = [source for source in ordered if source.size_bytes < SMALL_BYTES]
+    alone = [Bundle((piece,)) for source in large for piece in _pieces(source)]
+    return sorted([*alone, *_bundled(small)], key=lambda b: (b.pieces[0].name, b.identity()))
+
+
+def _pieces(source: Source) -> Iterator[Piece]:
+    for part in ranges(source.uri, source.size_bytes, SPLIT_BYTES):
+        yield Piece(source.uri, source.name, source.size_bytes, source.content, part)
+
+
+def _bundled(small: Sequence[Source]) -> Iterator[Bundle]:
+    waiting: list[Piece] = []
+    for source in small:
+        waiting.append(Piece(source.uri, source.name, source.size_bytes, source.content))
+        if _ends(source):
+            yield Bundle(tuple(waiting))
+            waiting = []
+    if waiting:
+        yield Bundle(tuple(waiting))
+
+
+def _ends(source: Source) -> bool:
+    """Whether a bundle ends with this file: by its hash, with a probability that grows with its size."""
+    text = f"{source.name} {source.content}".encode()
+    drawn = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+    return drawn * TARGET_BYTES < (source.size_bytes + FILE_BYTES) << 64

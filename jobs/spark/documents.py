@@ -1,0 +1,146 @@
+"""Artifacts with rows of documents on Spark: a step adds a layer, nobody copies rows."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import add
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame
+
+from infra import storage
+from infra.lake import Artifact, Writer
+from infra.lake.rows import REASON, ROW, Stack, read_rows, stacks_of
+from infra.lake.shards import Shard, ShardMap
+from infra.manifest import Counts, FileEntry, Manifest
+from infra.step import DOCUMENTS, Task
+from jobs.spark.maps import TEXT_BYTES, map_shards, tally
+from jobs.spark.session import Session
+
+BATCH_ROWS = 256
+
+
+def commit_layers(
+    session: Session, task: Task, maps: Sequence[ShardMap], details: dict[str, Any] | None = None
+) -> Manifest:
+    """A whole step that adds layers to its documents: have the shards made, count, commit.
+
+    Rows in are those that the input kept, rows out those that the last map keeps.
+    """
+    documents = task.inputs[DOCUMENTS].require()
+    writer = task.lake.begin(task.identity, task.name)
+    files = [entry for entry in documents.files if not entry.is_rejected and entry.layer >= 0]
+    made: list[Shard] = []
+    for shard_map in maps:
+        stacks = stacks_of(dataclasses.replace(documents, files=files))
+        made = map_shards(session, writer, task.step.name, shard_map, stacks)
+        files = [*files, *layer_files(made, layers_in(files))]
+    stacks = stacks_of(dataclasses.replace(documents, files=files))
+    counts = reduce(add, (shard.counts for shard in made), Counts())
+    if any(stack.keyed for stack in stacks):
+        counts = reduce(add, count(session, stacks), Counts())
+    return writer.commit(
+        dataclasses.replace(counts, rows_in=documents.counts.rows_out),
+        files=files,
+        schema=schema_of(task.lake.root, stacks),
+        details=details,
+        spark_application_id=session.application_id,
+    )
+
+
+def layer_files(made: Sequence[Shard], layer: int) -> list[FileEntry]:
+    """The files of shards as a layer of an artifact, the i-th shard's for the artifact's shard i."""
+    return [
+        dataclasses.replace(entry, shard=number, layer=layer)
+        for number, shard in enumerate(made)
+        for entry in shard.files
+    ]
+
+
+def layers_in(files: Sequence[FileEntry]) -> int:
+    """How many layers these files have."""
+    return 1 + max((entry.layer for entry in files), default=-1)
+
+
+def schema_of(root: str, stacks: Sequence[Stack]) -> list[dict[str, str]]:
+    """The columns of an artifact's rows; a later layer's before an earlier one's of the same name."""
+    fields: dict[str, str] = {}
+    for path in (*stacks[0].layers, *stacks[0].keyed) if stacks else ():
+        with storage.open_read(storage.join(root, path)) as stream:
+            fields |= {f.name: str(f.type) for f in pq.ParquetFile(stream).schema_arrow}
+    for internal in (ROW, "shard", REASON):
+        fields.pop(internal, None)
+    return [{"name": name, "type": kind} for name, kind in fields.items()]
+
+
+def count(session: Session, stacks: Sequence[Stack]) -> list[Counts]:
+    """What the last layer of each shard keeps and drops of the rows that all steps before it left."""
+    root = session.root
+
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for place in batch.column("id").to_pylist():
+                rows = list(read_rows(root, stacks[place], [TEXT_BYTES], judged=True))
+                reasons = [r.column(REASON) for r in rows if REASON in r.schema.names]
+                counts = tally([r.column(TEXT_BYTES) for r in rows], reasons)
+                reason, dropped = list(counts.rejected), list(counts.rejected.values())
+                row = [[counts.rows_in], [counts.rows_out], [counts.extra["bytes_text"]]]
+                names = ["rows_in", "rows_out", "bytes_text", "reason", "dropped"]
+                yield pa.RecordBatch.from_arrays([*row, [reason], [dropped]], names=names)
+
+    found = session.spark.range(0, len(stacks), 1, max(1, len(stacks))).mapInArrow(
+        work,
+        "rows_in long, rows_out long, bytes_text long, reason array<string>, dropped array<long>",
+    )
+    return [
+        Counts(
+            row["rows_in"],
+            row["rows_out"],
+            dict(zip(row["reason"], row["dropped"], strict=True)),
+            {"bytes_text": row["bytes_text"]},
+        )
+        for row in found.collect()
+    ]
+
+
+def rows_of(session: Session, artifact: Artifact, columns: Sequence[str], schema: str) -> DataFrame:
+    """The kept rows of an artifact: `shard`, `row` and these columns; `schema` in Spark's words, in that order."""
+    stacks = artifact.stacks()
+    root = session.root
+
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for place in batch.column("id").to_pylist():
+                stack = stacks[place]
+                for rows in read_rows(root, stack, columns, batch_rows=BATCH_ROWS):
+                    yield numbered(rows.select([ROW, *columns]), stack.shard)
+
+    parts = max(1, len(stacks))
+    return session.spark.range(0, len(stacks), 1, parts).mapInArrow(work, schema)
+
+
+def rows_of_shards(
+    session: Session, made: Sequence[Shard], columns: Sequence[str], schema: str
+) -> DataFrame:
+    """Columns of the files of shards, with `shard`, the place in `made`, before them."""
+    root = session.root
+    uris = [storage.join(root, shard.data.path) for shard in made]
+
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for place in batch.column("id").to_pylist():
+                with storage.open_read(uris[place]) as stream:
+                    file = pq.ParquetFile(stream)
+                    for rows in file.iter_batches(BATCH_ROWS, columns=list(columns)):
+                        yield numbered(rows.select(list(columns)), place)
+
+    return session.spark.range(0, len(uris), 1, max(1, len(uris))).mapInArrow(work, schema)
+
+
+def numbered(rows: pa.RecordBatch, shard: int) -> pa.RecordBatch:
+    """The rows with `shard` before them."""
+    numbers = pa.array([shard], pa.int32()).take(pa.array([0] * rows.num_rows, pa.int32()))
+    names = ["shard", *rows.schema.names]
+    return pa.RecordBatch.from_arrays([numbers, *rows.columns], names=names)

@@ -1,0 +1,148 @@
+"""Row-by-row work on Spark: one task a shard, each shard made once and found again (`infra.lake.shards`).
+
+No row passes through the JVM or the driver: a worker reads its shard's files, writes its result and answers with the shard's note,
+about 500 bytes; 10^5 shards are 50 MB on the driver.
+"""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark import SparkContext
+
+from infra.errors import GristmillError
+from infra.lake import Writer, shards
+from infra.lake.rows import REASON, ROW, Stack, read_rows
+from infra.lake.shards import NewShard, Shard, ShardMap
+from infra.manifest import Counts, FileEntry
+from infra.process import emit
+from jobs.spark.session import Session
+
+PROGRESS_SECONDS = 2.0
+TEXT_BYTES = "n_bytes"
+Build = Callable[[NewShard], Counts]
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """A shard to be there: its name, what makes it, and how large what it is made from is."""
+
+    name: str
+    build: Build
+    size_bytes: int
+
+
+def make_all(session: Session, writer: Writer, step: str, works: Sequence[Work]) -> list[Shard]:
+    """The shards of these works, in their order; those that are there are found, the others made, the largest first.
+
+    Raises GristmillError when rows were lost.
+    """
+    writer.uses(work.name for work in works)
+    order = sorted(range(len(works)), key=lambda place: (-works[place].size_bytes, place))
+    root = session.root
+
+    def make(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for place in batch.column("id").to_pylist():
+                work = works[order[place]]
+                shard, _ = shards.make(root, work.name, work.build)
+                note = shard.to_json().decode()
+                yield pa.RecordBatch.from_pydict({"place": [order[place]], "note": [note]})
+
+    with _progress(session.spark.sparkContext, step, len(works)):
+        places = session.spark.range(0, len(works), 1, max(1, len(works)))
+        rows = places.mapInArrow(make, "place long, note string").collect()
+    made = {row["place"]: Shard.from_json(row["note"].encode(), step) for row in rows}
+    if len(made) != len(works):
+        missing = len(works) - len(made)
+        raise GristmillError(f"{step}: {missing} of {len(works)} shards are missing; run it again")
+    return [made[place] for place in range(len(works))]
+
+
+def map_shards(
+    session: Session, writer: Writer, step: str, shard_map: ShardMap, stacks: Sequence[Stack]
+) -> list[Shard]:
+    """What `shard_map` makes of each of these shards."""
+    root = session.root
+    works = [
+        Work(
+            shard_map.shard_name(stack.names),
+            _Apply(root, shard_map, stack),
+            stack.size_bytes,
+        )
+        for stack in stacks
+    ]
+    return make_all(session, writer, step, works)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Apply:
+    """Builds the shard that a map makes of a stack. Runs in a worker."""
+
+    root: str
+    shard_map: ShardMap
+    stack: Stack
+
+    def __call__(self, new: NewShard) -> Counts:
+        sizes: list[pa.Array] = []
+        reasons: list[pa.Array] = []
+        columns = [*self.shard_map.reads, TEXT_BYTES]
+
+        def read() -> Iterator[pa.RecordBatch]:
+            for batch in read_rows(self.root, self.stack, columns, keyed=False):
+                sizes.append(batch.column(TEXT_BYTES))
+                yield batch
+
+        with new.rows(self.shard_map.schema) as file:
+            for batch in self.shard_map.apply(read()):
+                file.write(batch)
+                if REASON in batch.schema.names:
+                    reasons.append(batch.column(REASON))
+        counts = tally(sizes, reasons)
+        if self.shard_map.layer and file.rows != counts.rows_in:
+            raise GristmillError(
+                f"{self.shard_map.name}: {counts.rows_in} rows in, {file.rows} beside them;"
+                " please report this"
+            )
+        return counts
+
+
+def tally(sizes: Sequence[pa.Array], reasons: Sequence[pa.Array]) -> Counts:
+    """Counts of rows of these text sizes (bytes): those without a reason are kept, the others dropped, by reason. No reasons: all
+    are kept. `extra.bytes_text` counts the kept texts."""
+    size = pa.chunked_array(sizes, pa.int64())
+    reason = pa.chunked_array(reasons, pa.string()) if reasons else pa.nulls(len(size), pa.string())
+    kept = size.filter(pc.is_null(reason))
+    counted = pc.value_counts(reason.drop_null()).to_pylist()
+    rejected = {entry["values"]: entry["counts"] for entry in counted}
+    texts = {"bytes_text": int(pc.sum(kept).as_py() or 0)}
+    return Counts(len(size), len(kept), dict(sorted(rejected.items())), texts)
+
+
+@contextmanager
+def _progress(context: SparkContext, step: str, total: int) -> Iterator[None]:
+    """Emit how many shards are done, while the block runs."""
+    done = threading.Event()
+
+    def watch() -> None:
+        told = -1
+        tracker = context.statusTracker()
+        while not done.wait(PROGRESS_SECONDS):
+            stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+            mine = [stage for stage in stages if stage and stage.numTasks == total]
+            finished = sum(stage.numCompletedTasks for stage in mine)
+            if finished > told:
+                emit("progress", step=step, done=finished, total=total)
+                told = finished
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    emit("progress", step=step, done=total, total=total)
