@@ -15,6 +15,7 @@ from werkzeug.serving import make_server
 
 from infra import storage
 from infra.settings import settings
+from infra.storage import s3
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -32,7 +33,10 @@ def one_at_a_time(application: Application) -> Application:
 
 @contextlib.contextmanager
 def s3_server(middleware: Callable[[Application], Application] = one_at_a_time) -> Iterator[str]:
-    """The endpoint of a server that runs while the block does; `middleware` sees each request before moto."""
+    """The endpoint of a server that runs while the block does.
+
+    `middleware` sees each request before moto does.
+    """
     application = middleware(DomainDispatcherApplication(create_backend_app))
     server = make_server(
         "127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler
@@ -57,7 +61,7 @@ def use_s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def forget_s3() -> None:
     """Settings and connections are read again from the environment."""
     settings.cache_clear()
-    storage._remote.cache_clear()
+    s3.store.cache_clear()
 
 
 def make_bucket(bucket: str) -> None:

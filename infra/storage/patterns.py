@@ -1,0 +1,51 @@
+"""What a user's input names: a file, the files of a directory, or those that a glob matches."""
+
+from typing import Any
+
+from infra.storage.files import FileInfo
+
+GLOB_SIGNS = "*?["
+SET_ASIDE = ("_", ".")
+"""Files and folders of a directory whose names begin so do not count: `_SUCCESS`, `.part`."""
+
+
+def files_named(fs: Any, path: str, scheme: str) -> list[FileInfo]:
+    """The files that `path` names on an fsspec file system, sorted by URI.
+
+    The `path` of each is its own name. Raises what the file system raises where it cannot be read.
+    """
+    found = [_info(entry, scheme) for entry in _entries(fs, path, scheme)]
+    return sorted(found, key=lambda info: info.uri)
+
+
+def _entries(fs: Any, path: str, scheme: str) -> list[dict[str, Any]]:
+    # A name may hold a glob's signs; a web server lists nothing, so that its `?` is a query.
+    if scheme in ("http", "https") or fs.isfile(path):
+        return [fs.info(path)]
+    if any(sign in path for sign in GLOB_SIGNS):
+        return [entry for entry in fs.glob(path, detail=True).values() if _is_file(entry)]
+    if fs.isdir(path):
+        found = fs.find(path, detail=True).values()
+        return [entry for entry in found if _is_file(entry) and _counts(entry["name"][len(path) :])]
+    return []
+
+
+def _is_file(entry: dict[str, Any]) -> bool:
+    """Not a folder, nor the empty object that S3A leaves in a folder's place."""
+    return bool(entry["type"] == "file") and not str(entry["name"]).endswith("/")
+
+
+def _counts(relative: str) -> bool:
+    return not any(part.startswith(SET_ASIDE) for part in relative.strip("/").split("/"))
+
+
+def _info(entry: dict[str, Any], scheme: str) -> FileInfo:
+    name = entry["name"]
+    written = entry.get("LastModified")
+    return FileInfo(
+        f"s3://{name}" if scheme == "s3" else name,
+        name.rsplit("/", 1)[-1],
+        int(entry.get("size") or 0),
+        written.timestamp() if written else 0.0,
+        str(entry.get("ETag", entry.get("etag", "")) or "").strip('"'),
+    )
