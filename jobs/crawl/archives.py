@@ -18,7 +18,7 @@ from jobs.crawl.record import (
     Record,
 )
 from jobs.crawl.stream import Stream
-from jobs.page.html import wide_charset
+from jobs.text.charset import wide_charset
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
 TEXT_TYPES = ("text/plain", "text/markdown", "text/x-markdown")

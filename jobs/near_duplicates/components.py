@@ -1,11 +1,14 @@
-"""From verified pairs to the rows that stay: connected components and, inside each, anchors. Pure numpy and numba, no Spark.
+"""From verified pairs to the rows that stay: connected components and, inside each, anchors.
 
-Nodes are numbered by quality, the best first; edges are pairs verified to be at or above the threshold. Members of a component are visited
-in that order: one with an edge to an anchor (a node already kept) is removed, any other becomes an anchor itself. The kept nodes are thus a
-maximal independent set of the verified pairs, which promises both that every removed node has a kept one within the threshold (a chain
-a ~ b ~ c does not remove c for the sake of a) and that no verified pair is left with both kept.
+Nodes are numbered by quality, the best first; edges are pairs verified to be at or above the
+threshold. Members of a component are visited in that order: one with an edge to an anchor (a node
+already kept) is removed, any other becomes an anchor itself. The kept nodes are thus a maximal
+independent set of the verified pairs, which promises both that every removed node has a kept one
+within the threshold (a chain a ~ b ~ c does not remove c for the sake of a) and that no verified
+pair is left with both kept.
 
-Runs on the driver: memory is 24 bytes an edge and 40 bytes a node that has an edge.
+Runs on the driver: memory is 24 bytes an edge and 40 bytes a node that has an edge. Pure numpy and
+numba, no Spark.
 """
 
 from dataclasses import dataclass
@@ -34,11 +37,14 @@ class Clusters:
     @property
     def kept(self) -> NDArray[np.bool_]:
         """(nodes,) whether the node stays."""
-        return self.anchor == np.arange(len(self.anchor))
+        kept: NDArray[np.bool_] = self.anchor == np.arange(len(self.anchor))
+        return kept
 
 
 @njit(cache=True)
 def _first_of_component(nodes: int, left: Integers, right: Integers) -> Integers:
+    """(nodes,) the least node of each node's component: union-find with path halving, where the
+    smaller root always becomes the parent."""
     parent = np.arange(nodes)
     for edge in range(len(left)):
         a, b = left[edge], right[edge]
@@ -49,14 +55,15 @@ def _first_of_component(nodes: int, left: Integers, right: Integers) -> Integers
             parent[b] = parent[parent[b]]
             b = parent[b]
         parent[max(a, b)] = min(a, b)
-    for node in range(nodes):
+    for node in range(nodes):  # a parent is smaller than its child, so it is final already
         parent[node] = parent[parent[node]]
     return parent
 
 
 @njit(cache=True)
 def _anchors(nodes: int, better: Integers, worse: Integers) -> Integers:
-    """Edge number that removes each node, -1 for a kept one; edges are sorted by worse node, then the most similar first."""
+    """(nodes,) the edge that removes each node, -1 for a kept one. Edges are sorted by their worse
+    node, then the most similar first: when a node's turn comes, its better ones are decided."""
     remover = np.full(nodes, -1)
     for edge in range(len(better)):
         if remover[better[edge]] < 0 and remover[worse[edge]] < 0:
@@ -65,10 +72,8 @@ def _anchors(nodes: int, better: Integers, worse: Integers) -> Integers:
 
 
 def choose(nodes: int, left: Integers, right: Integers, jaccard: Floats) -> Clusters:
-    """Anchors and components of `nodes` nodes in order of quality and of the edges (left[i], right[i]) of similarity jaccard[i].
-
-    The order of the edges and of their two ends does not matter.
-    """
+    """Anchors and components of `nodes` nodes in order of quality, joined by edges
+    (left[i], right[i]) of similarity jaccard[i], in any order and with their ends in any order."""
     better, worse = np.minimum(left, right), np.maximum(left, right)
     order = np.lexsort((better, -jaccard, worse))
     better, worse, similarity = better[order], worse[order], jaccard[order]
@@ -82,7 +87,7 @@ def choose(nodes: int, left: Integers, right: Integers, jaccard: Floats) -> Clus
 
 
 def sizes(clusters: Clusters, copies: Integers) -> Integers:
-    """(nodes,) documents in each node's component, where a node stands for `copies` equal documents."""
+    """(nodes,) documents in each node's component; a node stands for `copies` equal documents."""
     total = np.zeros(len(copies), np.int64)
     np.add.at(total, clusters.first, copies)
     return total[clusters.first]

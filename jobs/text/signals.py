@@ -1,12 +1,12 @@
 """Quality signals of a text: numbers to decide by, made once; the decision is `jobs.filter`'s.
 
-In: one text. Out: one value for each name in SIGNALS. Ratios lie in 0..1 and are 0 where there is nothing to divide by.
-Words are `\\w+` tokens, but every Chinese, Japanese, Korean or Thai character is a word of its own; a line is a non-empty line, a
-paragraph what stands between blank lines; shares of n-grams count the characters of words.
+In: one text. Out: one value for each name in SIGNALS. Ratios lie in 0..1 and are 0 where there is
+nothing to divide by. Words are those of `jobs.text.words`; a line is a non-empty line, a paragraph
+what stands between blank lines; shares of n-grams count the characters of words.
 
-Sources: Gopher (Rae et al. 2021, arXiv 2112.11446, A.1.1 and table A1), C4 (Raffel et al. 2020, JMLR 21, 2.2),
-FineWeb (Penedo et al. 2024, arXiv 2406.17557, 3.6). Where the papers leave room, duplicates are what follows a first occurrence, as
-in FineWeb's published code.
+Sources: Gopher (Rae et al. 2021, arXiv 2112.11446, A.1.1 and table A1), C4 (Raffel et al. 2020,
+JMLR 21, 2.2), FineWeb (Penedo et al. 2024, arXiv 2406.17557, 3.6). Where the papers leave room,
+duplicates are what follows a first occurrence, as in FineWeb's published code.
 """
 
 import re
@@ -15,6 +15,9 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+
+from jobs.text.words import words
 
 SIGNALS: dict[str, pa.DataType] = {
     # Gopher, quality
@@ -55,22 +58,25 @@ bullet_line_ratio        share of lines that start with a bullet
 ellipsis_line_ratio      share of lines that end with an ellipsis
 alpha_word_ratio         share of words with at least one letter
 stop_words               how many of the eight words the, be, to, of, and, that, have, with occur
-dup_line_ratio           share of lines that occurred before; dup_line_char_ratio: their share of the characters
-dup_paragraph_ratio      the same of paragraphs; dup_paragraph_char_ratio
-top_Ngram_ratio          share of the characters that the most frequent n-gram's occurrences have (0 when none occurs twice)
-dup_Ngram_ratio          share of the characters that lie in n-grams that occurred before, each counted once
+dup_line_ratio           share of lines that occurred before
+dup_line_char_ratio      their share of the characters
+dup_paragraph_ratio      share of paragraphs that occurred before
+dup_paragraph_char_ratio their share of the characters
+top_Ngram_ratio          share of the characters that the most frequent n-gram's occurrences have;
+                         0 when none occurs twice
+dup_Ngram_ratio          share of the characters that lie in n-grams that occurred before, each
+                         counted once
 line_count               lines
-terminal_line_ratio      share of lines that end in . ! ? or a quotation mark, full-width forms included
+terminal_line_ratio      share of lines that end in . ! ? or a quotation mark, full-width forms too
 javascript_line_ratio    share of lines with the word javascript
-lorem_ipsum              occurrences of `lorem ipsum`; curly_brackets: of `{`
+lorem_ipsum              occurrences of `lorem ipsum`
+curly_brackets           occurrences of `{`
 sentences                runs that end in . ! ? or their full-width forms
-line_punct_ratio         share of lines that end in any punctuation that ends or continues a sentence
+line_punct_ratio         share of lines that end in punctuation that ends or continues a sentence
 short_line_ratio         share of lines of less than 30 characters
 char_dup_ratio           characters in lines that occurred before, by all characters
 """
 
-SIGN = "\u0e01-\u0e5b\u1100-\u11ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uff66-\uff9f"
-WORD = re.compile(rf"[{SIGN}]|[^\W{SIGN}]+")
 STOP_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
 BULLETS = ("•", "‣", "⁃", "◦", "▪", "▸", "►", "●", "○", "■", "□", "–", "- ", "* ", "+ ", "·")
 TERMINAL = (".", "!", "?", '"', "'", "”", "’", "。", "！", "？", "」", "』", "…")
@@ -81,11 +87,6 @@ SHORT_LINE_CHARS = 30
 NGRAMS = (2, 3, 4, 5, 6, 7, 8, 9, 10)
 
 
-def words(text: str) -> list[str]:
-    """The words of a text in order."""
-    return WORD.findall(text)
-
-
 def signals(text: str) -> dict[str, int | float]:
     """All signals of one text, in the order of SIGNALS."""
     tokens = words(text)
@@ -94,6 +95,9 @@ def signals(text: str) -> dict[str, int | float]:
     n_lines = len(lines)
     lower = text.lower()
     ellipses = lower.count("...") + lower.count("…")
+    script_lines = (
+        sum("javascript" in line for line in lower.splitlines()) if "javascript" in lower else 0
+    )
     repeated_lines, repeated_line_chars = _repeated(lines)
     repeated_paragraphs, repeated_paragraph_chars = _repeated(paragraphs)
     places = {token: place for place, token in enumerate(dict.fromkeys(tokens))}
@@ -119,12 +123,7 @@ def signals(text: str) -> dict[str, int | float]:
         *repetition.tolist(),
         n_lines,
         _ratio(sum(line.endswith(TERMINAL) for line in lines), n_lines),
-        _ratio(
-            sum("javascript" in line for line in lower.splitlines())
-            if "javascript" in lower
-            else 0,
-            n_lines,
-        ),
+        _ratio(script_lines, n_lines),
         lower.count("lorem ipsum"),
         text.count("{"),
         len(SENTENCE_END.findall(text)),
@@ -162,10 +161,11 @@ def _repeated(parts: list[str]) -> tuple[int, int]:
 
 
 @numba.njit(cache=True)
-def ngram_ratios(codes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Shares for n = 2 to 10 of words given as int64 codes with their lengths in characters: see `top_Ngram_ratio`, `dup_Ngram_ratio`.
+def ngram_ratios(codes: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(9,) shares for n = 2 to 10: see `top_Ngram_ratio` (2 to 4) and `dup_Ngram_ratio`.
 
-    n-grams are compared by 64-bit hashes in an open hash table.
+    codes (words,) equal for equal words; lengths (words,) in characters. n-grams are compared by
+    64-bit hashes in an open hash table.
     """
     count = len(codes)
     total = lengths.sum()

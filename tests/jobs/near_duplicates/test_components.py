@@ -1,7 +1,7 @@
 """The choice of kept rows: no false removal, no pair left, one cluster a component."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.near_duplicates.components import Clusters, choose, sizes
@@ -40,6 +40,7 @@ def reachable(start: int, edges: Edges) -> set[int]:
     return seen
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_every_removed_node_has_a_kept_and_better_anchor_within_the_threshold(
     graph: tuple[int, Edges],
@@ -57,6 +58,7 @@ def test_every_removed_node_has_a_kept_and_better_anchor_within_the_threshold(
         )
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_no_verified_pair_is_left_with_both_kept(graph: tuple[int, Edges]) -> None:
     nodes, edges = graph
@@ -64,6 +66,7 @@ def test_no_verified_pair_is_left_with_both_kept(graph: tuple[int, Edges]) -> No
     assert not any(kept[a] and kept[b] for a, b, _ in edges)
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_a_cluster_is_a_connected_component_named_by_its_best_node(
     graph: tuple[int, Edges],
@@ -79,6 +82,7 @@ def test_a_cluster_is_a_connected_component_named_by_its_best_node(
     assert chosen.kept[chosen.first].all()
 
 
+@settings(deadline=None)
 @given(graphs(), st.randoms())
 def test_the_choice_does_not_depend_on_the_order_of_edges_or_ends(
     graph: tuple[int, Edges], random: object

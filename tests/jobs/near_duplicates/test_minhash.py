@@ -1,6 +1,4 @@
-"""Shingles, signatures and band keys: what counts as a word, and what the estimate promises."""
-
-import re
+"""Shingles, signatures and band keys: what the estimate promises."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -13,12 +11,10 @@ from jobs.near_duplicates.minhash import (
     jaccard,
     shingles_of,
     signature_of,
-    word_hashes,
 )
+from jobs.text.words import word_hashes
 
 FUNCTIONS = hash_functions(512, seed=1)
-PLAIN_WORD = re.compile(r"\w+")
-SPACED = st.characters(max_codepoint=0x0DFF)
 WORDS = st.lists(
     st.sampled_from(["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog"]),
     min_size=5,
@@ -28,26 +24,6 @@ WORDS = st.lists(
 
 def of(text: str) -> np.ndarray:
     return shingles_of(word_hashes(text), 5)
-
-
-@given(st.text(SPACED, max_size=200))
-def test_words_of_spaced_scripts_are_what_the_pattern_of_word_characters_finds(text: str) -> None:
-    words = PLAIN_WORD.findall(text.lower())
-    hashes = word_hashes(text).tolist()
-    assert len(hashes) == len(words)
-    assert len(set(hashes)) == len(set(words))
-    assert hashes == [word_hashes(word)[0] for word in words]
-
-
-def test_every_han_kana_hangul_and_thai_character_is_a_word_of_its_own() -> None:
-    for text, words in (
-        ("漢字と仮名", 5),
-        ("한국어", 3),
-        ("ภาษา", 4),
-        ("Python是语言", 4),
-        ("x中y", 3),
-    ):
-        assert len(word_hashes(text)) == words, text
 
 
 def test_case_and_punctuation_do_not_change_the_shingles() -> None:
@@ -61,6 +37,7 @@ def test_a_text_under_five_words_is_one_shingle_and_a_text_without_words_none() 
     assert jaccard(of(""), of("")) == 0.0
 
 
+@settings(deadline=None)
 @given(WORDS, WORDS)
 def test_exact_similarity_is_that_of_the_sets_of_five_word_sequences(
     left: list[str], right: list[str]
@@ -78,11 +55,11 @@ def test_the_share_of_equal_minima_is_near_the_similarity(
     drawn = np.random.default_rng(seed).integers(0, 2**64, only_left + only_right + both, np.uint64)
     left, right = np.sort(drawn[: only_left + both]), np.sort(drawn[only_left:])
     estimate = np.mean(signature_of(left, FUNCTIONS) == signature_of(right, FUNCTIONS))
-    assert (
-        abs(estimate - jaccard(left, right)) < 0.13
-    )  # 5.9 standard deviations of 512 draws at most
+    five_point_nine_deviations_of_512_draws = 0.13
+    assert abs(estimate - jaccard(left, right)) < five_point_nine_deviations_of_512_draws
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=50, unique=True), st.randoms())
 def test_a_signature_does_not_depend_on_the_order_of_the_shingles(
     values: list[int], random: object

@@ -4,15 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.text.signals import SIGNALS, signals, signals_of, words
+from jobs.text.signals import SIGNALS, signals, signals_of
+from jobs.text.words import words
 
-PROSE = "The fox said that it would be home with us.\nAnd the dog went to sleep.\n\nMany things are left to do, of course!"
-
-
-def test_words_are_runs_of_letters_or_single_signs() -> None:
-    assert words("Hello, wörld_1!") == ["Hello", "wörld_1"]
-    assert words("Python入門です") == ["Python", "入", "門", "で", "す"]
-    assert words("한국 ไทย") == ["한", "국", "ไ", "ท", "ย"]
+PROSE = (
+    "The fox said that it would be home with us.\nAnd the dog went to sleep.\n\n"
+    "Many things are left to do, of course!"
+)
 
 
 def test_prose_has_the_signals_of_prose() -> None:
@@ -53,28 +51,7 @@ def test_repeated_lines_and_paragraphs_count_from_their_second_time() -> None:
 
 
 def test_ngram_shares_follow_a_plain_computation() -> None:
-    tokens = [
-        "a",
-        "bb",
-        "a",
-        "bb",
-        "ccc",
-        "a",
-        "bb",
-        "d",
-        "e",
-        "f",
-        "g",
-        "h",
-        "i",
-        "d",
-        "e",
-        "f",
-        "g",
-        "h",
-        "i",
-        "j",
-    ]
+    tokens = ["a", "bb", "a", "bb", "ccc", "a", "bb", *"defghi", *"defghi", "j"]
     got = signals(" ".join(tokens))
     total = sum(map(len, tokens))
     assert got["top_2gram_ratio"] == pytest.approx(9 / total)
@@ -92,16 +69,19 @@ def test_ngram_shares_follow_a_plain_computation() -> None:
 
 
 def test_a_text_without_repetition_has_no_frequent_ngram() -> None:
-    assert [signals("one two three four five six")[f"top_{n}gram_ratio"] for n in (2, 3, 4)] == [
-        0.0,
-        0.0,
-        0.0,
-    ]
+    got = signals("one two three four five six")
+    assert [got[f"top_{n}gram_ratio"] for n in (2, 3, 4)] == [0.0, 0.0, 0.0]
 
 
 def test_chinese_sentences_and_lines_are_seen() -> None:
     got = signals("今天天气很好。我们去公园吧！\n你来吗？")
     assert (got["sentences"], got["line_punct_ratio"], got["mean_word_length"]) == (3, 1.0, 1.0)
+
+
+def test_words_of_south_asia_have_the_length_of_words() -> None:
+    got = signals("भारत एक विशाल देश है और यहाँ अनेक भाषाएँ बोली जाती हैं।")
+    assert (got["word_count"], got["alpha_word_ratio"], got["line_punct_ratio"]) == (12, 1.0, 1.0)
+    assert got["mean_word_length"] == pytest.approx(43 / 12)
 
 
 @given(st.text(max_size=400))

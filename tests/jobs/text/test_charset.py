@@ -1,0 +1,79 @@
+"""Decoding: measured on labelled files, and what holds for any bytes."""
+
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs.text.charset import decode
+
+PYTHON_NAMES = {"MacCyrillic": "mac-cyrillic", "MacRoman": "mac-roman"}
+NO_CODEC = {"EUC-TW"}
+
+
+def codec_of(folder: str) -> str:
+    """`windows-1250-czech` -> `windows-1250`."""
+    family = re.match(r"iso-8859-\d+|windows-\d+", folder)
+    return family[0] if family else PYTHON_NAMES.get(folder, folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "charset", "declared", "named"),
+    [
+        ("häufig gelogen", "utf-8", "iso-8859-1", "utf-8"),
+        ("mit Marke", "utf-8-sig", "", "utf-8"),
+        ("Ünïcode", "utf-16", "", "utf-16-le"),
+        ("plain wide letters", "utf-16-be", "", "utf-16-be"),
+        ("plain wider letters", "utf-32-le", "", "utf-32-le"),
+        ("Это русский текст", "koi8-r", "KOI8-R", "koi8-r"),
+        ("Größe – “quoted”", "cp1252", "ISO-8859-1", "cp1252"),
+        ("日本語の文章です。", "iso2022_jp", "", "iso2022_jp"),
+        ("日本語の文章です。これはテストです。", "shift_jis", "", "cp932"),
+        ("이것은 한국어 문장입니다. 그리고 또 하나.", "euc_kr", "", "cp949"),
+    ],
+)
+def test_text_comes_back_from_its_encoding(
+    text: str, charset: str, declared: str, named: str
+) -> None:
+    assert decode(text.encode(charset), declared) == (text, named)
+
+
+def test_a_page_says_its_own_charset_when_the_server_is_silent_or_wrong() -> None:
+    page = '<html><head><meta charset="windows-1251"></head><body>Привет, мир</body></html>'
+    assert decode(page.encode("cp1251")) == (page, "cp1251")
+    assert decode(page.encode("cp1251"), "no-such-charset") == (page, "cp1251")
+    assert decode(page.encode(), "windows-1251")[0] == page
+
+
+def test_a_few_bad_bytes_do_not_change_the_charset_of_a_page() -> None:
+    text = "Überall stehen Umlaute: äöü. " * 100
+    decoded, charset = decode(text.encode() + b"\xff cut \xc3")
+    assert charset == "utf-8" and decoded.startswith(text)
+
+
+@given(st.binary(max_size=300), st.text(max_size=12))
+@settings(deadline=None)
+def test_any_bytes_become_text_that_can_be_stored(data: bytes, declared: str) -> None:
+    text, charset = decode(data, declared)
+    assert charset
+    assert text.encode().decode() == text
+
+
+def test_labelled_legacy_encodings_are_told_apart(shared: Path) -> None:
+    right = total = 0
+    with tarfile.open(next((shared / "data" / "enc").glob("*.tar.xz"))) as archive:
+        for member in archive:
+            folder = Path(member.name).parent.name
+            if not member.isfile() or folder in (*NO_CODEC, "chardet"):
+                continue
+            data = archive.extractfile(member).read()  # type: ignore[union-attr]
+            truth = data.decode(codec_of(folder), "replace").lstrip("\ufeff").replace("\ufffd", "")
+            got = decode(data)[0].lstrip("\ufeff").replace("\ufffd", "")
+            total += 1
+            same = sum(a == b for a, b in zip(truth, got, strict=False))
+            right += same >= 0.995 * max(len(truth), len(got))
+    assert total == 224
+    assert right >= 221
