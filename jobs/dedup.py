@@ -1,42 +1,70 @@
-"""Remove duplicates: equal normalised texts first, then near-duplicates, each verified against a kept document.
+"""Remove duplicates: equal normalised texts first, then near-duplicates, each verified against a kept
+document.
 
-In: a `documents` or `clean` artifact. Out: the same columns and dup struct<cluster, size, jaccard, reason>; removed rows, with the same
-columns, go to `rejected/` with reject_reason `exact_duplicate` or `near_duplicate`.
-    cluster  doc_id of the best document of the component (longest text, then doc_id); one's own for a unique document
+In: documents. Out: a layer that lists, by shard and row, the kept documents with doc_id, url and
+dup struct<cluster, size, jaccard, reason>; removed ones, with the same columns and a reject_reason
+`exact_duplicate` or `near_duplicate`, are in `rejected/`.
+    cluster  doc_id of the best document of the component (longest text, then doc_id); one's own for a
+             unique document
     size     documents in the component, exact copies included
     jaccard  similarity to the kept document that removes this one; null for a kept row
     reason   `exact`, `near`; null for a kept row
 
-The way: sign texts -> one representative a content -> LSH buckets -> candidate pairs -> exact Jaccard -> components (driver) -> labels.
-Promises: a near-duplicate is removed only if a kept document of its cluster has Jaccard >= threshold to it (an exact copy follows
-its representative); of the compared pairs none at the threshold stays with both kept; the result does not depend on cores or row
-order. A pair of similarity s is missed with probability (1 - s^rows)^bands (`jobs.near_duplicates.minhash`); in a bucket of more than `bucket_cap`
-members each is compared with the best one alone, which the manifest's details count. The step fails when a source loses more than
-`max_source_loss` of its documents.
+The way: sign texts, shard by shard -> the best document of each content -> LSH buckets -> candidate
+pairs -> exact Jaccard -> components (driver) -> labels.
+Promises: a near-duplicate is removed only if a kept document of its cluster has Jaccard >= threshold
+to it (an exact copy follows its representative); of the compared pairs none at the threshold stays with
+both kept; the result does not depend on cores or row order. A pair of similarity s is missed with
+probability (1 - s^rows)^bands (`jobs.near_duplicates.minhash`); in a bucket of more than `bucket_cap`
+members each is compared with the best one alone, which the manifest's details count. The step fails
+when a source loses more than `max_source_loss` of its documents.
 """
 
+import dataclasses
 import functools
-import logging
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from infra.errors import GristmillError
-from infra.lake import Artifact, Writer
-from infra.manifest import Manifest
+from infra.lake.parquet import RowsFile
+from infra.lake.rows import Stack, read_rows, stacks_of
+from infra.lake.shards import Shard, ShardMap
+from infra.manifest import Counts, FileEntry, Manifest
 from infra.parameters import option, parameters
-from infra.step import Step, Task
-from jobs.near_duplicates.components import choose, sizes
-from jobs.near_duplicates.signatures import SIGNED, VERIFIED, sign_batches, verify_batches
-from jobs.spark.order import read_spread
+from infra.step import DOCUMENTS, Launch, Rate, Step, Task
+from jobs.near_duplicates import pairs
+from jobs.near_duplicates.signatures import SIGNED, sign_batches
+from jobs.spark.documents import layer_files, layers_in, numbered, rows_of_shards, schema_of
+from jobs.spark.maps import map_shards, tally
+from jobs.spark.parts import attempt_name, write_partitions
 from jobs.spark.session import Session
 
-KEY = ("doc_id", "warc_file", "warc_offset")
-LOG = logging.getLogger(__name__)
+ROWS_PER_FILE = 50_000
+DUP = pa.struct(
+    [
+        ("cluster", pa.binary()),
+        ("size", pa.int32()),
+        ("jaccard", pa.float32()),
+        ("reason", pa.string()),
+    ]
+)
+LISTED = pa.schema(
+    [
+        ("shard", pa.int32()),
+        ("row", pa.int32()),
+        ("doc_id", pa.binary()),
+        ("url", pa.string()),
+        ("dup", DUP),
+    ]
+)
+LABELS = pa.schema([("shard", pa.int32()), ("row", pa.int32()), ("dup", DUP)])
+REMOVED = LISTED.append(pa.field("reject_reason", pa.string()))
+COLUMNS = ("doc_id", "url", "source", "n_bytes")
 
 
 @parameters
@@ -69,217 +97,183 @@ class DedupParameters:
     )
 
 
+def maps(task: Task) -> tuple[ShardMap, ...]:
+    """Texts to signatures."""
+    p: DedupParameters = task.parameters
+    given = {name: getattr(p, name) for name in ("shingle_words", "bands", "rows", "seed")}
+    sign = functools.partial(sign_batches, **given)
+    return (ShardMap("signatures", 1, given, ("doc_id", "text"), SIGNED, sign, layer=False),)
+
+
 STEP = Step(
     name="dedup",
     kind="dedup",
-    version=1,
+    version=2,
+    help="Remove exact and near duplicates.",
     parameters=DedupParameters,
-    inputs=("documents",),
+    reads=(DOCUMENTS,),
+    role=DOCUMENTS,
     module="jobs.dedup",
+    launch=Launch.SPARK,
+    funnel=True,
+    optional=True,
+    rate=Rate(0.01, kept=0.9),
+    maps=maps,
 )
 
 
 def run(session: Session, task: Task) -> Manifest:
     """Execute the step. Raises GristmillError when a source loses too much or rows do not add up."""
     p: DedupParameters = task.parameters
-    documents = task.inputs["documents"]
-    rows_in = documents.require().counts.rows_out
+    documents = task.inputs[DOCUMENTS].require()
+    stacks = stacks_of(documents)
     writer = task.lake.begin(task.identity, task.name)
-    signed = session.checkpoint(writer, "signatures", signatures(session, documents, p))
-    unique = session.checkpoint(writer, "representatives", representatives(signed))
-    buckets = session.checkpoint(writer, "buckets", buckets_of(unique))
-    pairs = session.checkpoint(writer, "pairs", candidate_pairs(buckets, p.bucket_cap))
-    edges = session.checkpoint(writer, "edges", verified(pairs, unique, p.threshold))
-    near, report = near_labels(session, unique, edges)
-    labels = session.checkpoint(writer, "labels", labelled(signed, unique, near))
-    check_sources(labels, p)
+    (sign,) = maps(task)
+    signed = map_shards(session, writer, STEP.name, sign, stacks)
+    labels, details = duplicates(session, signed, p)
+    folder = writer.artifact.path
+    layer = layers_in(documents.files)
+    written = write_listed(session, folder, stacks, labels, documents.counts.rows_out, layer)
+    check_sources((said["sources"] for said in written), p)
+    own = [FileEntry(**entry) for said in written for entry in said["files"]]
+    inherited = [e for e in documents.files if not e.is_rejected and e.layer >= 0]
+    files = [*inherited, *own, *layer_files(signed, -1)]
+    counts = functools.reduce(
+        lambda left, right: left + right, (Counts(**said["counts"]) for said in written), Counts()
+    )
+    return writer.commit(
+        dataclasses.replace(counts, rows_in=documents.counts.rows_out),
+        files=files,
+        schema=schema_of(
+            task.lake.root, stacks_of(dataclasses.replace(documents, files=[*inherited, *own]))
+        ),
+        details=details,
+        spark_application_id=session.application_id,
+    )
+
+
+def duplicates(
+    session: Session, signed: list[Shard], p: DedupParameters
+) -> tuple[DataFrame, dict[str, Any]]:
+    """shard, row and dup of every document that has a duplicate; and what the search met."""
+    session.shuffle_by(sum(shard.data.size_bytes for shard in signed))
+    light = rows_of_shards(
+        session,
+        signed,
+        ["row", "doc_id", "length", "content", "bands"],
+        "shard int, row int, doc_id binary, length long, content binary, bands array<long>",
+    )
+    documents = pairs.kept_for_the_step(pairs.ranked(light))
+    unique = pairs.representatives(documents)
+    buckets = pairs.kept_for_the_step(pairs.buckets_of(unique))
+    candidates = pairs.kept_for_the_step(pairs.candidate_pairs(buckets, p.bucket_cap))
+    shingles = rows_of_shards(
+        session, signed, ["row", "shingles"], "shard int, row int, shingles binary"
+    ).select(pairs.node_of().alias("node"), "shingles")
+    edges = pairs.verified(candidates, shingles, p.threshold).toArrow()
+    near, counts = pairs.near_labels(session, unique, edges)
     details = {
-        **bucket_report(buckets, p.bucket_cap),
-        "candidate_pairs": pairs.count(),
-        **report,
+        **pairs.bucket_report(buckets, p.bucket_cap),
+        "candidate_pairs": candidates.count(),
+        **counts,
     }
-    return session.commit_rows(
-        task, writer, finished(session, documents, labels, writer), rows_in, details=details
+    return pairs.labelled(documents, near), details
+
+
+def write_listed(
+    session: Session, folder: str, stacks: list[Stack], labels: DataFrame, rows: int, layer: int
+) -> list[dict[str, Any]]:
+    """Write the kept and the removed rows of each range of shards; counts, files and sources by range."""
+    wanted = max(session.cores, -(-rows // ROWS_PER_FILE))
+    files = max(1, min(len(stacks), wanted))
+    width = max(1, -(-len(stacks) // files))
+    files = max(1, -(-len(stacks) // width))
+    root = session.root
+
+    def write(number: int, batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
+        known = pa.Table.from_batches(list(batches), LABELS).sort_by("row")
+        mine = stacks[number * width : (number + 1) * width]
+        if mine:
+            yield write_range(root, folder, number, mine, known, layer)
+
+    placed = labels.withColumn("place", F.floor(F.col("shard") / width).cast("int"))
+    return write_partitions(
+        placed.repartitionById(files, "place").select("shard", "row", "dup"), write
     )
 
 
-def signatures(session: Session, documents: Artifact, p: DedupParameters) -> DataFrame:
-    """One `SIGNED` row a document."""
-    texts = read_spread(session, documents, *KEY, "source", "text")
-    return texts.mapInArrow(
-        functools.partial(
-            sign_batches, shingle_words=p.shingle_words, bands=p.bands, rows=p.rows, seed=p.seed
-        ),
-        SIGNED,
-    )
-
-
-def representatives(signed: DataFrame) -> DataFrame:
-    """The best document of each content (longest, then by key), with `copies`, the number of documents that have it."""
-    best = signed.groupBy("content").agg(
-        F.min(F.struct((-F.col("length")).alias("shortness"), *KEY)).alias("best"),
-        F.count(F.lit(1)).alias("copies"),
-    )
-    return signed.join(best.select(*(F.col(f"best.{name}") for name in KEY), "copies"), list(KEY))
-
-
-def buckets_of(unique: DataFrame) -> DataFrame:
-    """Members of LSH buckets that hold several: band, content, position in order of quality, the bucket's first and its size."""
-    banded = unique.select("content", "length", "doc_id", F.explode("bands").alias("band"))
-    whole = Window.partitionBy("band")
-    ordered = whole.orderBy(*quality())
-    return banded.select(
-        "band",
-        "content",
-        F.row_number().over(ordered).alias("position"),
-        F.first("content").over(ordered).alias("first"),
-        F.count(F.lit(1)).over(whole).alias("members"),
-    ).where("members > 1")
-
-
-def quality() -> list[Column]:
-    """The order in which documents are preferred: longest text, then document id."""
-    return [F.col("length").desc(), F.col("doc_id"), F.col("content")]
-
-
-def candidate_pairs(buckets: DataFrame, cap: int) -> DataFrame:
-    """Distinct (left, right) contents with left < right: all pairs of a bucket up to `cap` members, those with the best of a larger one."""
-    small = (
-        buckets.where(F.col("members") <= cap)
-        .groupBy("band")
-        .agg(F.sort_array(F.collect_list("content")).alias("all"))
-    )
-    later = F.transform(
-        "all",
-        lambda left, i: F.transform(
-            F.slice("all", i + 2, F.size("all")),
-            lambda right: F.struct(left.alias("left"), right.alias("right")),
-        ),
-    )
-    each = (
-        small.select("all")
-        .distinct()
-        .select(F.explode(F.flatten(later)).alias("pair"))
-        .select("pair.left", "pair.right")
-    )
-    hot = buckets.where((F.col("members") > cap) & (F.col("position") > 1))
-    star = hot.select(
-        F.least("first", "content").alias("left"), F.greatest("first", "content").alias("right")
-    )
-    return each.union(star).distinct()
-
-
-def verified(pairs: DataFrame, unique: DataFrame, threshold: float) -> DataFrame:
-    """The `VERIFIED` pairs at or above the threshold."""
-    left = unique.select(F.col("content").alias("left"), F.col("shingles").alias("left_shingles"))
-    right = unique.select(
-        F.col("content").alias("right"), F.col("shingles").alias("right_shingles")
-    )
-    return (
-        pairs.join(left, "left")
-        .join(right, "right")
-        .mapInArrow(functools.partial(verify_batches, threshold=threshold), VERIFIED)
-    )
-
-
-def near_labels(
-    session: Session, unique: DataFrame, edges: DataFrame
-) -> tuple[DataFrame, dict[str, int]]:
-    """For each content with a near-duplicate: cluster, size, near_jaccard, near (whether it is removed); and counts."""
-    ends = (
-        edges.select(F.col("left").alias("content"))
-        .union(edges.select(F.col("right").alias("content")))
-        .distinct()
-    )
-    nodes = (
-        unique.join(ends, "content", "left_semi")
-        .orderBy(*quality())
-        .select("content", "doc_id", "copies")
-        .toArrow()
-        .combine_chunks()
-    )
-    found = edges.toArrow()
-    left, right = (
-        pc.index_in(found[side], nodes["content"]).to_numpy().astype(np.int64)
-        for side in ("left", "right")
-    )
-    chosen = choose(nodes.num_rows, left, right, found["jaccard"].to_numpy())
-    table = pa.table(
-        {
-            "content": nodes["content"],
-            "cluster": nodes["doc_id"].take(pa.array(chosen.first)),
-            "cluster_size": sizes(chosen, nodes["copies"].to_numpy().astype(np.int64)),
-            "near_jaccard": chosen.jaccard,
-            "near": ~chosen.kept,
-        }
-    )
-    return session.spark.createDataFrame(table), {
-        "near_pairs": found.num_rows,
-        "near_clusters": len(np.unique(chosen.first)),
+def write_range(
+    root: str, folder: str, number: int, stacks: list[Stack], labels: pa.Table, layer: int
+) -> dict[str, Any]:
+    """Write the rows of these shards, a row group a shard. Runs in a worker."""
+    name = attempt_name(f"part-{number:05d}")
+    sources: dict[str, list[int]] = {}
+    counts = Counts()
+    kept_file = RowsFile(root, f"{folder}/{name}", LISTED, grouped=True)
+    removed_file = RowsFile(root, f"{folder}/rejected/{name}", REMOVED, grouped=True)
+    with kept_file as kept, removed_file as removed:
+        for stack in stacks:
+            known = labels.filter(pc.equal(labels["shard"], stack.shard)).to_pydict()
+            dups = dict(zip(known["row"], known["dup"], strict=True))
+            for batch in read_rows(root, stack, COLUMNS):
+                rows = with_dup(numbered(batch, stack.shard), dups)
+                reason = rows.column("reject_reason")
+                kept.write(rows.filter(reason.is_null()))
+                removed.write(rows.filter(reason.is_valid()))
+                counts += tally([rows.column("n_bytes")], [reason])
+                count_sources(rows, sources)
+            kept.end_group()
+            removed.end_group()
+    assert kept_file.entry is not None and removed_file.entry is not None
+    entries = [
+        dataclasses.replace(entry, shard=stacks[0].shard, layer=layer)
+        for entry in (kept_file.entry, removed_file.entry)
+    ]
+    return {
+        "files": [dataclasses.asdict(entry) for entry in entries],
+        "counts": dataclasses.asdict(counts),
+        "sources": sources,
     }
 
 
-def labelled(signed: DataFrame, unique: DataFrame, near: DataFrame) -> DataFrame:
-    """Each document's key, source and `dup`."""
-    best = unique.select("content", "copies", F.struct(*KEY).alias("best"))
-    rows = (
-        signed.select(*KEY, "source", "content").join(best, "content").join(near, "content", "left")
+def with_dup(rows: pa.RecordBatch, dups: dict[int, dict[str, Any]]) -> pa.RecordBatch:
+    """The rows with `dup`, by row number where it is known, and `reject_reason`."""
+    numbers, doc_ids = rows.column("row").to_pylist(), rows.column("doc_id").to_pylist()
+    made = [dups.get(n) or unique_dup(d) for n, d in zip(numbers, doc_ids, strict=True)]
+    reasons = [dup["reason"] and f"{dup['reason']}_duplicate" for dup in made]
+    return rows.append_column("dup", pa.array(made, DUP)).append_column(
+        "reject_reason", pa.array(reasons, pa.string())
     )
-    reason = F.when(F.struct(*KEY) != F.col("best"), "exact").when(F.col("near"), "near")
-    similarity = F.when(reason.isNotNull(), F.coalesce("near_jaccard", F.lit(1.0)))
-    dup = F.struct(
-        F.coalesce("cluster", "best.doc_id").alias("cluster"),
-        F.coalesce("cluster_size", "copies").cast("int").alias("size"),
-        similarity.cast("float").alias("jaccard"),
-        reason.alias("reason"),
-    )
-    return rows.select(*KEY, "source", dup.alias("dup"))
 
 
-def check_sources(labels: DataFrame, p: DedupParameters) -> None:
-    """Raises GristmillError for a source of at least `min_source_documents` that loses more than `max_source_loss` of them."""
-    removed = F.count("dup.reason")
-    tally = labels.groupBy("source").agg(
-        F.count(F.lit(1)).alias("documents"),
-        removed.alias("removed"),
-        F.max("dup.size").alias("largest"),
-    )
-    for row in (
-        tally.where(F.col("documents") >= p.min_source_documents).orderBy("source").collect()
+def count_sources(rows: pa.RecordBatch, sources: dict[str, list[int]]) -> None:
+    """Add the rows to source -> [documents, removed, largest cluster]."""
+    for source, dup in zip(
+        rows.column("source").to_pylist(), rows.column("dup").to_pylist(), strict=True
     ):
-        if row["removed"] > p.max_source_loss * row["documents"]:
+        seen = sources.setdefault(source or "", [0, 0, 0])
+        seen[0] += 1
+        seen[1] += dup["reason"] is not None
+        seen[2] = max(seen[2], dup["size"])
+
+
+def unique_dup(doc_id: bytes) -> dict[str, Any]:
+    """The dup of a document without a duplicate."""
+    return {"cluster": doc_id, "size": 1, "jaccard": None, "reason": None}
+
+
+def check_sources(written: Iterable[dict[str, list[int]]], p: DedupParameters) -> None:
+    """Raises GristmillError for a source of at least `min_source_documents` that loses more than
+    `max_source_loss` of them. written: source -> [documents, removed, largest cluster] of each file."""
+    total: dict[str, list[int]] = {}
+    for sources in written:
+        for source, (documents, removed, largest) in sources.items():
+            seen = total.get(source, [0, 0, 0])
+            total[source] = [seen[0] + documents, seen[1] + removed, max(seen[2], largest)]
+    for source, (documents, removed, largest) in sorted(total.items()):
+        if documents >= p.min_source_documents and removed > p.max_source_loss * documents:
             raise GristmillError(
-                f"dedup: source '{row['source']}' loses {row['removed']} of {row['documents']} documents (the largest cluster has"
-                f" {row['largest']}), more than max_source_loss {p.max_source_loss:g}; check it for boilerplate, or raise max_source_loss"
+                f"dedup: source '{source}' loses {removed} of {documents} documents (the largest"
+                f" cluster has {largest}), more than max_source_loss {p.max_source_loss:g};"
+                " check it for boilerplate, or raise max_source_loss"
             )
-
-
-def bucket_report(buckets: DataFrame, cap: int) -> dict[str, Any]:
-    """How many buckets were too large to compare all pairs, and how large they get; logged when there are any."""
-    heads = buckets.where("position = 1")
-    capped = F.col("members") > cap
-    row = heads.agg(
-        F.count(F.lit(1)).alias("buckets"),
-        F.count(F.when(capped, 1)).alias("capped_buckets"),
-        F.max("members").alias("largest_bucket"),
-    ).first()
-    report = {
-        name: int((row and row[name]) or 0)
-        for name in ("buckets", "capped_buckets", "largest_bucket")
-    }
-    if report["capped_buckets"]:
-        LOG.warning(
-            "%(capped_buckets)d of %(buckets)d buckets are over the cap, the largest has %(largest_bucket)d members",
-            report,
-        )
-    return report
-
-
-def finished(session: Session, documents: Artifact, labels: DataFrame, writer: Writer) -> DataFrame:
-    """The input's rows with `dup` and `reject_reason`."""
-    rows = session.read(documents).drop("reject_reason", "dup")
-    reject = F.when(F.col("dup.reason").isNotNull(), F.concat("dup.reason", F.lit("_duplicate")))
-    joined = rows.join(labels.select(*KEY, "dup"), list(KEY)).select(
-        *rows.columns, "dup", reject.alias("reject_reason")
-    )
-    return session.checkpoint(writer, "rows", joined)

@@ -21,8 +21,9 @@ from jobs.spark.documents import commit_layers
 from jobs.spark.session import Session
 from jobs.text import rules
 from jobs.text.signals import SIGNALS, signals_of
+from jobs.text.words import UNSPACED_LANGUAGES
 
-UNSPACED = "lang IN ('zh', 'ja', 'ko', 'th', 'lo', 'km', 'my')"
+UNSPACED = f"lang IN ({', '.join(repr(code) for code in UNSPACED_LANGUAGES)})"
 KNOWN = pa.schema([*SCHEMA, *(pa.field(name, kind) for name, kind in SIGNALS.items())])
 SIGNALS_SCHEMA = pa.schema(
     [("signals", pa.struct([pa.field(name, kind) for name, kind in SIGNALS.items()]))]

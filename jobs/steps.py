@@ -1,15 +1,14 @@
-"""The steps that run on Spark, by name. A new one is a module with `STEP` and `run`, and one line here."""
+"""The steps on documents and tokens, in the order of the pipeline. A new one is a module with `STEP` and
+`run`, and one line here; `docs/adding-a-step.md` shows it."""
 
-from collections.abc import Callable
+from infra.step import Step
+from jobs import dedup, extract, filter, sample, tokenize, tokenizer
 
-from infra.manifest import Manifest
-from infra.step import Step, Task
-from jobs import dedup, extract, filter, tokenize, tokenizer
-from jobs.spark.session import Session
-
-Run = Callable[[Session, Task], Manifest]
-
-STEPS: dict[str, tuple[Step, Run]] = {
-    module.STEP.name: (module.STEP, module.run)
-    for module in (extract, filter, dedup, tokenizer, tokenize)
-}
+STEPS: tuple[Step, ...] = (
+    sample.STEP,
+    extract.STEP,
+    filter.STEP,
+    dedup.STEP,
+    tokenizer.STEP,
+    tokenize.STEP,
+)

@@ -1,6 +1,6 @@
 """Documents to packed tokens in a seeded global order, split into train and val.
 
-In: any artifact with documents, and a tokenizer. Out: Parquet with doc_id, source, tokens (packed little-endian `dtype`), n_tokens, n_bytes
+In: documents, and a tokenizer. Out: Parquet with doc_id, source, tokens (packed little-endian `dtype`), n_tokens, n_bytes
 (UTF-8 bytes of the text, for bits per byte), split. Reading a file, or one of its row groups, takes three lines:
 
     column = pq.ParquetFile(path).read_row_group(i, columns=["tokens"])["tokens"].combine_chunks()
@@ -19,25 +19,22 @@ Why a packed binary column: docs/decisions/0001-packed-tokens.md.
 import functools
 from typing import Any, Literal
 
-import numpy as np
-import pyarrow.parquet as pq
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
-from infra import storage
 from infra.errors import GristmillError
-from infra.lake import Artifact, Writer
-from infra.manifest import SHORT, Counts, Manifest
+from infra.lake import Artifact
+from infra.lake.shards import ShardMap
+from infra.manifest import SHORT, Counts, FileEntry, Manifest
 from infra.parameters import option, parameters
-from infra.step import Step, Task
-from jobs.spark.order import below, keyed_hash, read_spread, slot
+from infra.step import DOCUMENTS, Launch, Rate, Step, Task
+from jobs.spark.documents import layer_files
+from jobs.spark.maps import map_shards
+from jobs.spark.order import below
+from jobs.spark.places import answers_at
 from jobs.spark.session import Session
 from jobs.tokenizer import load
-from jobs.tokens.encoding import ENCODED, PASSED, dtype_of, encode_batches
+from jobs.tokens.corpus import WRITTEN, Corpus, Totals, write_ordered
+from jobs.tokens.encoding import ENCODED, dtype_of, encode_batches
 
-BLOCK_BYTES = 64 << 20
-COLUMNS = ("doc_id", "source", "tokens", "n_tokens", "n_bytes", "split")
-ROW_ORDER = ("order", "doc_id", "warc_file", "warc_offset")
+SPLITS = ("train", "val")
 
 
 @parameters
@@ -57,128 +54,101 @@ class TokenizeParameters:
     )
 
 
+def maps(task: Task) -> tuple[ShardMap, ...]:
+    """Texts to packed tokens; none before the tokenizer is there. A tokenizer counts with its content: the
+    same one made twice finds the same shards."""
+    p: TokenizeParameters = task.parameters
+    manifest = task.inputs["tokenizer"].manifest()
+    if manifest is None:
+        return ()
+    tokenizer, config = load(task.inputs["tokenizer"])
+    tail = p.val_fraction if p.split_by == "tail" else 0.0
+    encode = functools.partial(
+        encode_batches, tokenizer_json=tokenizer.to_str(), eos_id=int(config["eos_id"]), tail=tail
+    )
+    given = {"tokenizer": manifest.content, "tail": tail}
+    reads = ("doc_id", "source", "text")
+    return (ShardMap("encoded", 1, given, reads, ENCODED, encode, layer=False),)
+
+
 STEP = Step(
     name="tokenize",
     kind="tokens",
-    version=1,
+    version=2,
+    help="Documents to packed tokens in a seeded global order.",
     parameters=TokenizeParameters,
-    inputs=("documents", "tokenizer"),
+    reads=(DOCUMENTS, "tokenizer"),
     module="jobs.tokenize",
+    launch=Launch.SPARK,
+    funnel=True,
+    rate=Rate(0.004),
+    maps=maps,
 )
 
 
 def run(session: Session, task: Task) -> Manifest:
     """Execute the step. Raises GristmillError when a split would be empty or a document was lost."""
     p: TokenizeParameters = task.parameters
-    rows_in = task.inputs["documents"].require().counts.rows_out
+    documents, tokenizer = task.inputs[DOCUMENTS], task.inputs["tokenizer"]
+    rows_in = documents.require().counts.rows_out
+    tokenizer.require()
     writer = task.lake.begin(task.identity, task.name)
-    rows = session.checkpoint(writer, "encoded", encoded(session, task))
-    present = rows.where("n_tokens > 0")
-    if p.split_by == "doc":
-        present = present.withColumn(
-            "split", F.when(_validates(present, p), "val").otherwise("train")
-        )
-    totals = {row["split"]: row for row in _totals(present)}
-    if "train" not in totals:
+    stacks = documents.stacks()
+    (encode,) = maps(task)
+    encoded = map_shards(session, writer, STEP.name, encode, stacks)
+    paths = [shard.data.path for shard in encoded]
+    corpus = Corpus(session.root, writer.artifact.path, stacks, paths, p.seed)
+    fraction = p.val_fraction if p.split_by == "doc" else 0.0
+    totals = totals_of(session, corpus, fraction)
+    if not totals.tokens["train"]:
         raise GristmillError(
             "tokenize: no document is left to train on; give more documents, or split_by tail"
         )
-    write_ordered(
-        session, writer, present, {split: int(row["tokens"]) for split, row in totals.items()}, p
-    )
-    empty = rows.where("n_tokens = 0").select(*PASSED, F.lit("no_tokens").alias("reject_reason"))
-    rejected = empty.count()
-    session.write(writer, empty, "rejected", keys=("doc_id", "warc_file", "warc_offset"))
-    documents = present.where("part = 0").count()
-    splits = {
-        split: _split_details(totals.get(split), writer.artifact, split)
-        for split in ("train", "val")
-    }
+    written = write_ordered(session, corpus, totals, p.file_tokens, p.row_group_tokens)
+    splits = {split: _split_details(totals, split, written) for split in SPLITS}
     counts = Counts(
         rows_in,
-        documents,
-        {"no_tokens": rejected} if rejected else {},
-        {f"tokens_{split}": splits[split]["tokens"] for split in splits},
+        totals.documents,
+        {"no_tokens": totals.no_tokens} if totals.no_tokens else {},
+        {f"tokens_{split}": totals.tokens[split] for split in SPLITS},
     )
+    files = [FileEntry(**said["file"]) for said in written]
     details = {
-        **_tokenizer_details(task.inputs["tokenizer"]),
-        "rows": sum(int(row["rows"]) for row in totals.values()),
+        **_tokenizer_details(tokenizer),
+        "rows": sum(entry.rows for entry in files),
         "splits": splits,
     }
     return writer.commit(
-        counts, details=details, spark_application_id=session.spark.sparkContext.applicationId
+        counts,
+        files=[*files, *totals.rejected, *layer_files(encoded, -1)],
+        schema=[{"name": f.name, "type": str(f.type)} for f in WRITTEN],
+        details=details,
+        spark_application_id=session.application_id,
     )
 
 
-def encoded(session: Session, task: Task) -> DataFrame:
-    """All documents as `ENCODED` rows."""
-    p: TokenizeParameters = task.parameters
-    tokenizer, config = load(task.inputs["tokenizer"])
-    encode = functools.partial(
-        encode_batches,
-        tokenizer_json=tokenizer.to_str(),
-        eos_id=int(config["eos_id"]),
-        tail=p.val_fraction if p.split_by == "tail" else 0.0,
-    )
-    return read_spread(session, task.inputs["documents"], *PASSED, "text").mapInArrow(
-        encode, ENCODED
-    )
+def totals_of(session: Session, corpus: Corpus, val_fraction: float) -> Totals:
+    """Tokens, bytes and documents of each split. A share of the documents above nothing gives at least one
+    validation document, that of the least hash."""
+    totals = Totals.of(answers_at(session, corpus.places, corpus.surveyor(below(val_fraction))))
+    if val_fraction and not totals.tokens["val"] and totals.least is not None:
+        bound = totals.least + 1
+        totals = Totals.of(answers_at(session, corpus.places, corpus.surveyor(bound)))
+    return totals
 
 
-def write_ordered(
-    session: Session, writer: Writer, rows: DataFrame, tokens: dict[str, int], p: TokenizeParameters
-) -> None:
-    """Write the rows in the seeded order, train files before val files; `tokens`: how many each split has.
-
-    A partition is a range of the order, so that files follow each other in it. As the order is random, a row group gets its tokens by a
-    limit on rows.
-    """
-    train_files, val_files = (
-        -(-tokens.get(split, 0) // p.file_tokens) for split in ("train", "val")
-    )
-    place = F.when(F.col("split") == "train", slot(F.col("order"), train_files)).otherwise(
-        slot(F.col("order"), val_files) + train_files
-    )
-    keyed = rows.withColumn("order", keyed_hash(p.seed, "order")).withColumn(
-        "place", place.cast("int")
-    )
-    ordered = keyed.repartitionById(train_files + val_files, "place").sortWithinPartitions(
-        *ROW_ORDER
-    )
-    mean = sum(tokens.values()) / rows.count()
-    options = {
-        "parquet.block.row.count.limit": str(max(1, round(p.row_group_tokens / mean))),
-        "parquet.block.size": str(BLOCK_BYTES),
-    }
-    session.append(writer, ordered.select(*COLUMNS), **options)
-
-
-def _validates(present: DataFrame, p: TokenizeParameters) -> Column:
-    drawn = keyed_hash(p.seed, "split")
-    bound = below(p.val_fraction)
-    if p.val_fraction and not present.where(drawn < bound).limit(1).count():
-        least = present.agg(F.min(drawn).alias("least")).first()
-        bound = least["least"] + 1 if least and least["least"] is not None else bound
-    return drawn < F.lit(bound)
-
-
-def _totals(present: DataFrame) -> list[Any]:
-    columns = [
-        F.sum("n_tokens").alias("tokens"),
-        F.sum("n_bytes").alias("bytes"),
-        F.count(F.lit(1)).alias("rows"),
+def _split_details(totals: Totals, split: str, written: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `model.data` reads: a split's files in their order, each with the tokens of its row groups."""
+    files = [
+        {"path": said["file"]["path"], "row_groups": said["row_groups"]}
+        for said in written
+        if said["split"] == split
     ]
-    return present.groupBy("split").agg(*columns).collect()
-
-
-def _split_details(total: Any, artifact: Artifact, split: str) -> dict[str, Any]:
-    if total is None:
-        return {"tokens": 0, "bytes": 0, "documents": 0, "files": []}
     return {
-        "tokens": int(total["tokens"]),
-        "bytes": int(total["bytes"]),
-        "documents": int(total["rows"]),
-        "files": row_groups(artifact, split),
+        "tokens": totals.tokens[split],
+        "bytes": totals.bytes[split],
+        "documents": totals.rows[split],
+        "files": files,
     }
 
 
@@ -192,25 +162,3 @@ def _tokenizer_details(tokenizer: Artifact) -> dict[str, Any]:
         "tokenizer": tokenizer.digest[:SHORT],
         "tokenizer_type": config["type"],
     }
-
-
-def row_groups(artifact: Artifact, split: str) -> list[dict[str, Any]]:
-    """The files of a split in their order, each with the tokens in each of its row groups."""
-    files = []
-    for info in storage.list_files(artifact.uri):
-        if "/" in info.path or not info.path.endswith(".parquet"):
-            continue
-        with storage.open_read(info.uri) as stream:
-            file = pq.ParquetFile(stream)
-            groups = [
-                file.read_row_group(i, columns=["n_tokens", "split"])
-                for i in range(file.num_row_groups)
-            ]
-        if groups and groups[0]["split"][0].as_py() == split:
-            files.append(
-                {
-                    "path": info.path,
-                    "row_groups": [int(np.sum(group["n_tokens"].to_numpy())) for group in groups],
-                }
-            )
-    return files

@@ -10,20 +10,22 @@ others are rejected as `not_sampled`. The sample passes through the driver, one 
 
 import json
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from tokenizers import Tokenizer
 
 from infra import storage
 from infra.errors import GristmillError
 from infra.lake import Artifact
+from infra.lake.parquet import RowsFile, read
+from infra.lake.rows import Stack, read_rows
 from infra.manifest import Counts, Manifest
 from infra.parameters import option, parameters
-from infra.step import Step, Task
-from jobs.spark.order import below, keyed_hash, read_spread
+from infra.step import DOCUMENTS, Launch, Rate, Step, Task
+from jobs.spark.order import below, keyed_hash
+from jobs.spark.parts import attempt_name
+from jobs.spark.places import answers_at, rows_at
 from jobs.spark.session import Session
 from jobs.tokens.vocabulary import bytes_tokenizer, chars_tokenizer, end_of_text, train_bpe
 
@@ -48,34 +50,39 @@ class TokenizerParameters:
 STEP = Step(
     name="tokenizer",
     kind="tokenizer",
-    version=1,
+    version=2,
+    help="Train the tokenizer.",
     parameters=TokenizerParameters,
-    inputs=("documents",),
+    reads=(DOCUMENTS,),
     module="jobs.tokenizer",
+    launch=Launch.SPARK,
+    rate=Rate(0.003),
 )
+TEXTS = pa.schema([("text", pa.string())])
 
 
 def run(session: Session, task: Task) -> Manifest:
     """Execute the step. Raises GristmillError when there is no text to learn from."""
     p: TokenizerParameters = task.parameters
-    documents = task.inputs["documents"]
-    rows_in = documents.require().counts.rows_out
+    documents = task.inputs[DOCUMENTS].require()
+    rows_in, text_bytes = documents.counts.rows_out, documents.counts.extra["bytes_text"]
     writer = task.lake.begin(task.identity, task.name)
-    texts = read_spread(session, documents, "doc_id", "text").where("text is not null")
+    stacks = task.inputs[DOCUMENTS].stacks()
+    if p.type != "bytes" and not text_bytes:
+        raise GristmillError(
+            f"tokenizer: {task.inputs[DOCUMENTS].uri} has no text to learn from;"
+            " relax what its funnel rejects (`gristmill show` counts it)"
+        )
     used, used_bytes = 0, 0
     if p.type == "bytes":
         tokenizer = bytes_tokenizer()
     elif p.type == "chars":
-        used, used_bytes = _size(texts)
-        tokenizer = chars_tokenizer(_characters(texts))
+        used, used_bytes = rows_in, text_bytes
+        tokenizer = chars_tokenizer(characters(session, stacks))
     else:
-        chosen = sample(texts, p.sample_bytes, p.seed)
-        used, used_bytes = _size(chosen)
-        tokenizer = train_bpe(_texts(chosen), p.vocab_size)
-    if p.type != "bytes" and not used_bytes:
-        raise GristmillError(
-            f"tokenizer: {documents.uri} has no text to learn from; relax what its rejected/ rows name"
-        )
+        folder = f"{writer.artifact.path}/_work/sample"
+        parts, used, used_bytes = sample(session, stacks, folder, p.sample_bytes / text_bytes, p.seed)
+        tokenizer = train_bpe(_texts(task.lake.root, parts), p.vocab_size)
     config = {
         "type": p.type,
         "vocab_size": tokenizer.get_vocab_size(),
@@ -84,11 +91,10 @@ def run(session: Session, task: Task) -> Manifest:
     storage.write_bytes(writer.file("tokenizer.json"), tokenizer.to_str().encode())
     storage.write_bytes(writer.file("config.json"), (json.dumps(config) + "\n").encode())
     missed = rows_in - used
-    counts = Counts(
-        rows_in, used, {"not_sampled": missed} if missed else {}, {"sampled_bytes": used_bytes}
-    )
+    rejected = {"not_sampled": missed} if missed else {}
+    counts = Counts(rows_in, used, rejected, {"sampled_bytes": used_bytes})
     return writer.commit(
-        counts, details=config, spark_application_id=session.spark.sparkContext.applicationId
+        counts, details=config, spark_application_id=session.application_id
     )
 
 
@@ -100,37 +106,60 @@ def load(artifact: Artifact) -> tuple[Tokenizer, dict[str, int | str]]:
     return tokenizer, config
 
 
-def sample(texts: DataFrame, sample_bytes: int, seed: int) -> DataFrame:
-    """All documents, or those of the least hashes that hold about `sample_bytes` of text; at least one."""
-    total = _size(texts)[1]
-    if total <= sample_bytes:
-        return texts
-    order = keyed_hash(seed, "sample")
-    drawn = texts.where(order < below(sample_bytes / total))
-    return drawn if drawn.limit(1).count() else texts.orderBy(order, "doc_id").limit(1)
+def sample(
+    session: Session, stacks: list[Stack], folder: str, share: float, seed: int
+) -> tuple[list[str], int, int]:
+    """Write the texts of about this share of the bytes, those of the least hashes and at least one, to
+    files in `folder`. Their paths in the order of the shards, documents, bytes."""
+    bound = below(share) if share < 1 else None
+    answers = _draw(session, stacks, folder, bound, seed)
+    if not sum(answer["rows"] for answer in answers):
+        least = min(answer["least"] for answer in answers if answer["least"] is not None)
+        answers = _draw(session, stacks, folder, least + 1, seed)
+    paths = [answer["path"] for answer in answers if answer["rows"]]
+    return paths, sum(a["rows"] for a in answers), sum(a["bytes"] for a in answers)
 
 
-def _size(texts: DataFrame) -> tuple[int, int]:
-    row = texts.agg(
-        F.count(F.lit(1)).alias("documents"), F.sum(F.octet_length("text")).alias("bytes")
-    ).first()
-    return (int(row["documents"]), int(row["bytes"] or 0)) if row else (0, 0)
-
-
-def _texts(texts: DataFrame) -> Iterator[str]:
-    return (row["text"] for row in texts.select("text").toLocalIterator(prefetchPartitions=True))
-
-
-def _characters(texts: DataFrame) -> list[str]:
-    found = (
-        texts.select("text").mapInArrow(character_batches, "character string").distinct().collect()
+def _draw(
+    session: Session, stacks: list[Stack], folder: str, bound: int | None, seed: int
+) -> list[dict[str, Any]]:
+    root = session.root
+    return answers_at(
+        session, len(stacks), lambda place: draw_from(root, stacks[place], folder, bound, seed)
     )
+
+
+def draw_from(
+    root: str, stack: Stack, folder: str, bound: int | None, seed: int
+) -> dict[str, Any]:
+    """Write the texts of one shard whose hash is below `bound` (None: all). Runs in a worker."""
+    path = f"{folder}/{attempt_name(f'sample-{stack.shard:05d}')}"
+    size, least = 0, None
+    with RowsFile(root, path, TEXTS) as file:
+        for batch in read_rows(root, stack, ["doc_id", "text", "n_bytes"]):
+            order = keyed_hash(batch.column("doc_id"), seed, "sample")
+            least = min(int(order.min()), least if least is not None else int(order.min()))
+            if bound is not None:
+                batch = batch.filter(pa.array(order < bound))
+            file.write(batch)
+            size += sum(batch.column("n_bytes").to_pylist())
+    return {"path": path, "rows": file.rows, "bytes": size, "least": least}
+
+
+def _texts(root: str, paths: list[str]) -> Iterator[str]:
+    for path in paths:
+        yield from read(root, path, ["text"])["text"].to_pylist()
+
+
+def characters(session: Session, stacks: list[Stack]) -> list[str]:
+    """Each distinct character of all texts: at most as many as Unicode has."""
+    root = session.root
+
+    def work(place: int) -> Iterator[pa.RecordBatch]:
+        seen: set[str] = set()
+        for rows in read_rows(root, stacks[place], ["text"]):
+            seen.update(*rows.column("text").to_pylist())
+        yield pa.RecordBatch.from_pydict({"character": pa.array(sorted(seen), pa.string())})
+
+    found = rows_at(session, len(stacks), work, "character string").distinct().collect()
     return [row["character"] for row in found]
-
-
-def character_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """In: text. Out: character, each distinct one of the partition once."""
-    seen: set[str] = set()
-    for batch in batches:
-        seen.update(*batch.column("text").to_pylist())
-    yield pa.RecordBatch.from_pydict({"character": pa.array(sorted(seen), pa.string())})

@@ -34,6 +34,7 @@ SCHEMA = pa.schema(
         ("title", pa.string()),
         ("extractor", pa.string()),
         ("text", pa.string()),
+        ("n_bytes", pa.int64()),
         ("n_chars", pa.int64()),
         ("n_words", pa.int64()),
         ("reject_reason", pa.string()),
@@ -50,7 +51,7 @@ fetched_at     time of capture, null where unknown
 charset        what the text was decoded by; of a rejected row what was declared
 lang           ISO 639-1 or `unknown`; null for a rejected row, as are lang_score, text
 extractor      `resiliparse` for a page's main content, `verbatim` for text
-n_chars        code points of the text; n_words: words of the text (`jobs.text.words`)
+n_bytes        bytes of the text in UTF-8; n_chars: its code points; n_words: words of the text (`jobs.text.words`)
 reject_reason  one of `jobs.crawl.REASONS`, null for a document
 detail         what exactly was wrong, for people; null where there is nothing to add
 """
@@ -91,6 +92,7 @@ def document(record: Record, file: str, min_chars: int) -> dict[str, Any]:
         "title": title,
         "extractor": extractor,
         "text": kept,
+        "n_bytes": len((kept or "").encode("utf-8", "replace")),
         "n_chars": len(kept or ""),
         "n_words": count_words(kept) if kept else 0,
         "reject_reason": reason,

@@ -6,17 +6,19 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
 from infra import storage
-from infra.lake import Artifact, Writer
+from infra.lake import Artifact
 from infra.lake.rows import REASON, ROW, Stack, read_rows, stacks_of
 from infra.lake.shards import Shard, ShardMap
 from infra.manifest import Counts, FileEntry, Manifest
 from infra.step import DOCUMENTS, Task
 from jobs.spark.maps import TEXT_BYTES, map_shards, tally
+from jobs.spark.places import answers_at, rows_at
 from jobs.spark.session import Session
 
 BATCH_ROWS = 256
@@ -79,68 +81,31 @@ def count(session: Session, stacks: Sequence[Stack]) -> list[Counts]:
     """What the last layer of each shard keeps and drops of the rows that all steps before it left."""
     root = session.root
 
-    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for place in batch.column("id").to_pylist():
-                rows = list(read_rows(root, stacks[place], [TEXT_BYTES], judged=True))
-                reasons = [r.column(REASON) for r in rows if REASON in r.schema.names]
-                counts = tally([r.column(TEXT_BYTES) for r in rows], reasons)
-                reason, dropped = list(counts.rejected), list(counts.rejected.values())
-                row = [[counts.rows_in], [counts.rows_out], [counts.extra["bytes_text"]]]
-                names = ["rows_in", "rows_out", "bytes_text", "reason", "dropped"]
-                yield pa.RecordBatch.from_arrays([*row, [reason], [dropped]], names=names)
+    def work(place: int) -> dict[str, Any]:
+        rows = list(read_rows(root, stacks[place], [TEXT_BYTES], judged=True))
+        reasons = [r.column(REASON) for r in rows if REASON in r.schema.names]
+        return dataclasses.asdict(tally([r.column(TEXT_BYTES) for r in rows], reasons))
 
-    found = session.spark.range(0, len(stacks), 1, max(1, len(stacks))).mapInArrow(
-        work,
-        "rows_in long, rows_out long, bytes_text long, reason array<string>, dropped array<long>",
-    )
-    return [
-        Counts(
-            row["rows_in"],
-            row["rows_out"],
-            dict(zip(row["reason"], row["dropped"], strict=True)),
-            {"bytes_text": row["bytes_text"]},
-        )
-        for row in found.collect()
-    ]
-
-
-def rows_of(session: Session, artifact: Artifact, columns: Sequence[str], schema: str) -> DataFrame:
-    """The kept rows of an artifact: `shard`, `row` and these columns; `schema` in Spark's words, in that order."""
-    stacks = artifact.stacks()
-    root = session.root
-
-    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for place in batch.column("id").to_pylist():
-                stack = stacks[place]
-                for rows in read_rows(root, stack, columns, batch_rows=BATCH_ROWS):
-                    yield numbered(rows.select([ROW, *columns]), stack.shard)
-
-    parts = max(1, len(stacks))
-    return session.spark.range(0, len(stacks), 1, parts).mapInArrow(work, schema)
+    return [Counts(**said) for said in answers_at(session, len(stacks), work)]
 
 
 def rows_of_shards(
     session: Session, made: Sequence[Shard], columns: Sequence[str], schema: str
 ) -> DataFrame:
-    """Columns of the files of shards, with `shard`, the place in `made`, before them."""
+    """Columns of the files of shards, with `shard`, the place in `made`, before them; `schema` in Spark's
+    words, in that order."""
     root = session.root
-    uris = [storage.join(root, shard.data.path) for shard in made]
+    paths = [shard.data.path for shard in made]
 
-    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for place in batch.column("id").to_pylist():
-                with storage.open_read(uris[place]) as stream:
-                    file = pq.ParquetFile(stream)
-                    for rows in file.iter_batches(BATCH_ROWS, columns=list(columns)):
-                        yield numbered(rows.select(list(columns)), place)
+    def work(place: int) -> Iterator[pa.RecordBatch]:
+        for rows in batches(root, paths[place], columns, BATCH_ROWS):
+            yield numbered(rows, place)
 
-    return session.spark.range(0, len(uris), 1, max(1, len(uris))).mapInArrow(work, schema)
+    return rows_at(session, len(paths), work, schema)
 
 
 def numbered(rows: pa.RecordBatch, shard: int) -> pa.RecordBatch:
     """The rows with `shard` before them."""
-    numbers = pa.array([shard], pa.int32()).take(pa.array([0] * rows.num_rows, pa.int32()))
+    numbers = pa.array(np.full(rows.num_rows, shard, np.int32))
     names = ["shard", *rows.schema.names]
     return pa.RecordBatch.from_arrays([numbers, *rows.columns], names=names)

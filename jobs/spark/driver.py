@@ -2,10 +2,12 @@
 
     python -m jobs.spark.driver ROOT
 
-Reads one request a line from standard input (`Task.request()`), answers with events: `result` (digest) or `failed` (message).
-Ends with its input, with its parent, or when the JVM is lost: the runner then starts another driver.
+Reads one request a line from standard input (`Task.request()`), answers with events: `result` (digest) or
+`failed` (message). Ends with its input, with its parent, or when the JVM is lost: the owner then starts
+another driver.
 """
 
+import importlib
 import json
 import sys
 import traceback
@@ -21,12 +23,14 @@ from jobs.steps import STEPS
 
 def serve(root: str) -> None:
     """Start Spark and answer requests until the input ends."""
+    steps = {step.name: step for step in STEPS}
     session = Session.start(root)
-    emit("ready", application=session.spark.sparkContext.applicationId)
+    emit("ready", application=session.application_id)
     for line in sys.stdin:
         request = json.loads(line)
-        step, run = STEPS[request["step"]]
+        step = steps[request["step"]]
         try:
+            run = importlib.import_module(step.module).run
             manifest = run(session, Task.from_request(step, request))
             emit("result", digest=manifest.digest)
         except GristmillError as error:
@@ -37,6 +41,8 @@ def serve(root: str) -> None:
                 sys.exit(f"{step.name}: the JVM was lost")
             kind = TransientError if is_transient(error) else GristmillError
             emit_failure(kind(f"{step.name}: {one_line(error)}"))
+        finally:
+            session.spark.catalog.clearCache()
     session.stop()
 
 
@@ -44,22 +50,21 @@ def one_line(error: Exception) -> str:
     """The first telling line of an exception; Spark's carry a whole Java trace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     python = [line for line in lines if line.split(":")[0].endswith("Error") and ":" in line]
-    return f"{type(error).__name__}: {(python or lines or [''])[-1 if python else 0][:300]}"
+    telling = python[-1] if python else lines[0] if lines else ""
+    return f"{type(error).__name__}: {telling[:300]}"
 
 
 def is_transient(error: Exception) -> bool:
     """Whether trying again may help: the network or a lost executor, not the data or the code."""
-    text = str(error)
-    return isinstance(error, ConnectionError | TimeoutError) or any(
-        sign in text
-        for sign in (
-            "ExecutorLostFailure",
-            "Connection reset",
-            "SlowDown",
-            "Read timed out",
-            "EndpointConnectionError",
-        )
+    signs = (
+        "ExecutorLostFailure",
+        "Connection reset",
+        "SlowDown",
+        "Read timed out",
+        "EndpointConnectionError",
     )
+    network = isinstance(error, ConnectionError | TimeoutError)
+    return network or any(sign in str(error) for sign in signs)
 
 
 def main() -> None:

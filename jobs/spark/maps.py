@@ -15,10 +15,11 @@ from pyspark import SparkContext
 
 from infra.errors import GristmillError
 from infra.lake import Writer, shards
-from infra.lake.rows import REASON, ROW, Stack, read_rows
+from infra.lake.rows import REASON, Stack, read_rows
 from infra.lake.shards import NewShard, Shard, ShardMap
-from infra.manifest import Counts, FileEntry
+from infra.manifest import Counts
 from infra.process import emit
+from jobs.spark.places import answers_at
 from jobs.spark.session import Session
 
 PROGRESS_SECONDS = 2.0
@@ -37,29 +38,20 @@ class Work:
 
 def make_all(session: Session, writer: Writer, step: str, works: Sequence[Work]) -> list[Shard]:
     """The shards of these works, in their order; those that are there are found, the others made, the largest first.
-
-    Raises GristmillError when rows were lost.
     """
     writer.uses(work.name for work in works)
     order = sorted(range(len(works)), key=lambda place: (-works[place].size_bytes, place))
     root = session.root
 
-    def make(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for place in batch.column("id").to_pylist():
-                work = works[order[place]]
-                shard, _ = shards.make(root, work.name, work.build)
-                note = shard.to_json().decode()
-                yield pa.RecordBatch.from_pydict({"place": [order[place]], "note": [note]})
+    def make(place: int) -> str:
+        work = works[order[place]]
+        shard, _ = shards.make(root, work.name, work.build)
+        return shard.to_json().decode()
 
     with _progress(session.spark.sparkContext, step, len(works)):
-        places = session.spark.range(0, len(works), 1, max(1, len(works)))
-        rows = places.mapInArrow(make, "place long, note string").collect()
-    made = {row["place"]: Shard.from_json(row["note"].encode(), step) for row in rows}
-    if len(made) != len(works):
-        missing = len(works) - len(made)
-        raise GristmillError(f"{step}: {missing} of {len(works)} shards are missing; run it again")
-    return [made[place] for place in range(len(works))]
+        notes = answers_at(session, len(works), make)
+    made = {order[place]: note for place, note in enumerate(notes)}
+    return [Shard.from_json(made[place].encode(), step) for place in range(len(works))]
 
 
 def map_shards(

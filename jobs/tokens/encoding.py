@@ -15,8 +15,19 @@ from tokenizers import Tokenizer
 from infra.errors import GristmillError
 from jobs.tokens.vocabulary import NO_END, token_bytes
 
-ENCODED = "doc_id binary, source string, warc_file string, warc_offset long, part int, split string, tokens binary, n_tokens int, n_bytes int"
-PASSED = ("doc_id", "source", "warc_file", "warc_offset")
+ENCODED = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("doc_id", pa.binary()),
+        ("source", pa.string()),
+        ("part", pa.int32()),
+        ("split", pa.string()),
+        ("tokens", pa.binary()),
+        ("n_tokens", pa.int32()),
+        ("n_bytes", pa.int32()),
+    ]
+)
+PASSED = ("row", "doc_id", "source")
 
 
 def dtype_of(vocab_size: int) -> str:
@@ -56,17 +67,16 @@ def encode_batches(
                 tokens.append(piece.astype(packed).tobytes())
                 n_tokens.append(len(piece))
                 n_bytes.append(int(sizes[piece].sum()))
-        columns = {
-            name: batch.column(name).take(pa.array(source_rows, pa.int32())) for name in PASSED
-        }
-        columns |= {
-            "part": pa.array(parts, pa.int32()),
-            "split": pa.array(splits, pa.string()),
-            "tokens": pa.array(tokens, pa.binary()),
-            "n_tokens": pa.array(n_tokens, pa.int32()),
-            "n_bytes": pa.array(n_bytes, pa.int32()),
-        }
-        yield pa.RecordBatch.from_pydict(columns)
+        rows = pa.array(source_rows, pa.int32())
+        columns = [batch.column(name).take(rows) for name in PASSED]
+        columns += [
+            pa.array(parts, pa.int32()),
+            pa.array(splits, pa.string()),
+            pa.array(tokens, pa.binary()),
+            pa.array(n_tokens, pa.int32()),
+            pa.array(n_bytes, pa.int32()),
+        ]
+        yield pa.RecordBatch.from_arrays(columns, schema=ENCODED)
 
 
 def _ids(tokenizer: Tokenizer, texts: list[str | None]) -> Iterator[NDArray[np.int64]]:
