@@ -74,15 +74,9 @@ def outcome(result: Outcome, quiet: bool) -> None:
 def plan_table(lines: list[Line]) -> None:
     """Steps with hit or rebuild, the reason, and what to expect."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading, justify in (
-        ("step", "left"),
-        ("", "left"),
-        ("why", "left"),
-        ("documents", "right"),
-        ("tokens", "right"),
-        ("time", "right"),
-    ):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for heading in ("step", "", "why", "documents", "tokens", "time"):
+        numbers = heading in ("documents", "tokens", "time")
+        table.add_column(heading, justify="right" if numbers else "left")
     for line in lines:
         documents = "" if line.documents is None else f"~{line.documents:,}"
         tokens = "" if line.tokens is None else f"~{line.tokens:,}"

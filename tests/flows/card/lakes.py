@@ -109,7 +109,7 @@ def tokenized(lake: Lake) -> tuple[Artifact, Artifact]:
         {},
     )
     documents = {"documents": dedup}
-    files = {"tokenizer.json": {}}
+    files: dict[str, Any] = {"tokenizer.json": {}}
     tokenizer = make(lake, "tokenizer/tokenizer", documents, Counts(10, 10), files, {})
     splits = {
         "train": {"tokens": 2_000, "bytes": 6_300, "documents": 9, "files": []},
