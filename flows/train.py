@@ -1,12 +1,11 @@
 """Flow: tokens to checkpoints."""
 
-import base64
-import io
+from typing import Any
 
-from matplotlib.figure import Figure
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
+from flows.card.figures import data_uri, loss_curve
 from flows.chain.chain import chain
 from flows.chain.parameters import PipelineParameters
 from flows.running.whole import only, run_chain
@@ -17,11 +16,9 @@ from infra import tracking
 def train(parameters: PipelineParameters) -> dict[str, str]:
     """Train on the tokens that the parameters lead to; they must be there (`ingest` makes them)."""
     (outcome,) = run_chain(only(chain(parameters, "train"), "train"))
-    details = outcome.manifest.details
     create_markdown_artifact(
         key="loss",
-        markdown=f"![training and validation loss]({loss_plot(details['curve'])})\n\nvalidation loss {details['val_loss']:.4f},"
-        f" {details['val_bits_per_byte']:.4f} bits per byte after {details['steps']} steps",
+        markdown=loss_page(outcome.manifest.details),
         description="Loss over steps",
     )
     page = tracking.run_page(outcome.task.lake.root, outcome.manifest.mlflow_run_id)
@@ -35,24 +32,11 @@ def train(parameters: PipelineParameters) -> dict[str, str]:
     return {"checkpoints": outcome.task.artifact.uri}
 
 
-def loss_plot(curve: list[tuple[int, float, float | None]]) -> str:
-    """The curve of (step, training loss, validation loss or None) as a PNG in a data URI."""
-    figure = Figure(figsize=(7, 3.5), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(
-        [step for step, _, _ in curve], [train for _, train, _ in curve], label="train", linewidth=1
+def loss_page(details: dict[str, Any]) -> str:
+    """The report card's loss curve and the last numbers, as Markdown."""
+    curve = loss_curve(details["curve"])
+    picture = f"![training and validation loss]({data_uri(curve)})\n\n" if curve else ""
+    return (
+        f"{picture}validation loss {details['val_loss']:.4f},"
+        f" {details['val_bits_per_byte']:.4f} bits per byte after {details['steps']} steps"
     )
-    validated = [(step, val) for step, _, val in curve if val is not None]
-    axes.plot(
-        [step for step, _ in validated],
-        [val for _, val in validated],
-        label="validation",
-        marker="o",
-        markersize=3,
-    )
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss [nats per token]")
-    axes.legend(frameon=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    return "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()

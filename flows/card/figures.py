@@ -1,13 +1,22 @@
-"""Figures of the report card: numbers as people read them, and curves as points of an inline SVG. Pure functions."""
+"""Figures of the report card: numbers as people read them, and the loss curve as a picture.
 
+Pure functions. The curve is one SVG for the card and for Prefect's page: the same points give the
+same bytes, and its colours hold on a light and on a dark ground.
+"""
+
+import base64
+import io
 import json
 import math
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+
+from infra.manifest import SHORT
 
 MOST_POINTS = 300
+SIZE_INCHES = (9.8, 3.3)
+INK, LINES, TRAINING, VALIDATION = "#758084", "#7580843a", "#93a3a8", "#36917f"
 
 
 def scaled(value: float, units: Sequence[str] = ("", "k", "M", "B", "T")) -> str:
@@ -38,6 +47,11 @@ def share(part: float, whole: float) -> str:
     return "< 0.1 %" if 0 < percent < 0.1 else f"{percent:.1f} %"
 
 
+def short(digest: str) -> str:
+    """The digits of a digest that people and folders use."""
+    return digest[:SHORT]
+
+
 FILTERS: dict[str, Callable[..., str]] = {
     "count": "{:,.0f}".format,
     "score": "{:.4f}".format,
@@ -45,20 +59,68 @@ FILTERS: dict[str, Callable[..., str]] = {
     "size": partial(scaled, units=("B", "kB", "MB", "GB", "TB")),
     "duration": duration,
     "share": share,
+    "short": short,
     "quote": shlex.quote,
     "dump": partial(json.dumps, indent=2, ensure_ascii=False),
 }
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """Two to eight round numbers, 1, 2 or 5 times a power of ten apart, that enclose [low, high]."""
-    raw = ((high - low) or abs(high) or 1.0) / 5
-    power = 10.0 ** math.floor(math.log10(raw))
-    unit = next(u * power for u in (1, 2, 5, 10) if u * power >= raw * (1 - 1e-9))
-    return [
-        round(n * unit, 12)
-        for n in range(math.floor(low / unit + 1e-9), math.ceil(high / unit - 1e-9) + 1)
-    ]
+def loss_curve(curve: Sequence[tuple[int, float, float | None]]) -> bytes:
+    """Training and validation loss [nats per token] over optimizer steps, as an SVG.
+
+    curve: (step, training loss, validation loss or None where it was not measured). Losses that
+    are not finite are left out; a longer line is drawn through MOST_POINTS means at most. Empty
+    where fewer than two steps are left.
+    """
+    training = finite((step, loss) for step, loss, _ in curve)
+    validation = finite((step, loss) for step, _, loss in curve)
+    if len({step for step, _ in (*training, *validation)}) < 2:
+        return b""
+    # imported here: the command imports this module for its numbers, and matplotlib takes a second
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    with rc_context({"svg.hashsalt": "gristmill", "svg.fonttype": "path", "font.size": 9.5}):
+        figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+        axes = figure.subplots()
+        for points, label, colour, width, marker in (
+            (training, "training", TRAINING, 1.3, ""),
+            (validation, "validation", VALIDATION, 1.9, "o"),
+        ):
+            means = thinned(points)
+            axes.plot(
+                [step for step, _ in means],
+                [loss for _, loss in means],
+                label=label,
+                color=colour,
+                linewidth=width,
+                marker=marker if len(means) <= 50 else "",
+                markersize=4.5,
+            )
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.set_xlabel("optimizer step", color=INK)
+        axes.set_ylabel("loss [nats per token]", color=INK)
+        axes.grid(axis="y", color=LINES, linewidth=0.8)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelcolor=INK)
+        axes.legend(frameon=False, labelcolor=INK)
+        picture = io.BytesIO()
+        undated = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(picture, format="svg", transparent=True, metadata=undated)
+    return picture.getvalue()
+
+
+def data_uri(svg: bytes) -> str:
+    """An SVG as the address of an image."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def finite(points: Iterable[tuple[int, float | None]]) -> list[tuple[float, float]]:
+    """The points that have a finite value."""
+    return [(x, y) for x, y in points if y is not None and math.isfinite(y)]
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -66,36 +128,3 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     length = -(-len(points) // MOST_POINTS) or 1
     runs = [points[i : i + length] for i in range(0, len(points), length)]
     return [(sum(x for x, _ in run) / len(run), sum(y for _, y in run) / len(run)) for run in runs]
-
-
-def line_plot(series: Mapping[str, Sequence[tuple[float, float | None]]]) -> dict[str, Any] | None:
-    """Lines by name as points in percent of the plot's box, (0, 0) at the top left, with the ticks of both axes; None for no line.
-
-    The x axis begins at 0. Values that are missing or not finite are left out.
-    """
-    finite = {
-        name: [(float(x), y) for x, y in points if y is not None and math.isfinite(y)]
-        for name, points in series.items()
-    }
-    lines = {name: thinned(points) for name, points in finite.items()}
-    xs, ys = ([point[axis] for points in lines.values() for point in points] for axis in (0, 1))
-    if len(set(xs)) < 2:
-        return None
-    y_ticks = ticks(min(ys), max(ys))
-    left, top = min(0.0, *xs), y_ticks[-1]
-    width, height = max(xs) - left, (top - y_ticks[0]) or 1.0
-    return {
-        "lines": {
-            name: [
-                (round(100 * (x - left) / width, 2), round(100 * (top - y) / height, 2))
-                for x, y in points
-            ]
-            for name, points in lines.items()
-        },
-        "x_ticks": [
-            (round(100 * (x - left) / width, 2), f"{x:,.10g}")
-            for x in ticks(left, max(xs))
-            if left <= x <= max(xs)
-        ],
-        "y_ticks": [(round(100 * (top - y) / height, 2), f"{y:g}") for y in y_ticks],
-    }

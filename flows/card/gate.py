@@ -1,7 +1,8 @@
-"""The gate: a model is registered once, and the alias `champion` moves to it only if validation bits per byte improve.
+"""The gate: a model is registered once, and becomes `champion` only if bits per byte improve.
 
-The verdict is written below the report's `_work/` before the alias moves, so that a run that died in between takes the same verdict
-up again: nothing is registered twice, and the card still shows the champion that was beaten.
+The verdict is written below the report's `_work/` before the alias moves, so that a run that died
+in between takes the same verdict up again: nothing is registered twice, and the card still shows
+the champion that was beaten.
 """
 
 import json
@@ -18,9 +19,11 @@ from infra.step import Task
 def gate(task: Task, scores: Manifest) -> dict[str, Any]:
     """Register the task's model with its scores; move the champion if it is beaten. The verdict:
 
-    model, version  name and version in the registry; run_id: the MLflow run of the training
+    model, version  name and version in the registry
+    run_id          the MLflow run of the training
     champion        whether this model is the champion now
-    before          the champion before (`tracking.champion`), None if there was none; this model itself if it was champion already
+    before          the champion before (`tracking.champion`): None if there was none, this model
+                    itself if it was champion already
     same_text       whether both were measured on as many bytes of validation text
     Raises GristmillError when MLflow fails or the model has no finite score.
     """
@@ -53,7 +56,8 @@ def measures(task: Task, scores: Manifest) -> dict[str, float]:
     }
     if not math.isfinite(found.get(tracking.SCORE, math.nan)):
         raise GristmillError(
-            f"{task.inputs['scores'].uri}: no finite {tracking.SCORE}; look at the training's loss, train again"
+            f"{task.inputs['scores'].uri}: no finite {tracking.SCORE};"
+            " look at the training's loss, train again"
         )
     return found
 
@@ -61,7 +65,10 @@ def measures(task: Task, scores: Manifest) -> dict[str, float]:
 def compare(
     measured: dict[str, float], version: str, standing: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Whether a version with these numbers is or becomes champion. One without a score is beaten by any."""
+    """Whether a version with these numbers is or becomes champion.
+
+    A champion without a score is beaten by any.
+    """
     if standing is None:
         return {"champion": True, "before": None, "same_text": True}
     beaten = standing[tracking.SCORE] is None or measured[tracking.SCORE] < standing[tracking.SCORE]

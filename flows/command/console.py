@@ -1,4 +1,4 @@
-"""What the command prints: tables and progress for people on standard output, or one JSON object."""
+"""What the command prints: tables and progress for people, or one JSON object."""
 
 import contextlib
 import json
@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flows.card.figures import duration, short
+from flows.card.funnel import funnel
 from flows.chain.plan import Line
 from flows.running.children import Follow, Outcome
 from infra import storage
@@ -61,27 +63,20 @@ def outcome(result: Outcome, quiet: bool) -> None:
     """One line about a finished step."""
     if quiet:
         return
-    counts = result.manifest.counts
-    rejected = sum(counts.rejected.values())
-    state = "there already" if result.hit else f"{result.manifest.seconds:.1f} s"
+    (stage,) = funnel([(result.task.step.name, result.manifest)]).stages
+    state = "there already" if result.hit else duration(result.manifest.seconds)
     out.print(
-        f"[bold]{result.task.step.name:9}[/] {counts.rows_in:>8,} in  {counts.rows_out:>8,} out  {rejected:>7,} rejected  "
-        f"{escape(result.task.artifact.uri)}  [dim]{state}[/]"
+        f"[bold]{stage.step:9}[/] {stage.rows_in:>8,} in  {stage.rows_out:>8,} out"
+        f"  {stage.rejected:>7,} rejected  {escape(result.task.artifact.uri)}  [dim]{state}[/]"
     )
 
 
 def plan_table(lines: list[Line]) -> None:
     """Steps with hit or rebuild, the reason, and what to expect."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading, justify in (
-        ("step", "left"),
-        ("", "left"),
-        ("why", "left"),
-        ("documents", "right"),
-        ("tokens", "right"),
-        ("time", "right"),
-    ):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for heading in ("step", "", "why", "documents", "tokens", "time"):
+        numbers = heading in ("documents", "tokens", "time")
+        table.add_column(heading, justify="right" if numbers else "left")
     for line in lines:
         documents = "" if line.documents is None else f"~{line.documents:,}"
         tokens = "" if line.tokens is None else f"~{line.tokens:,}"
@@ -92,16 +87,9 @@ def plan_table(lines: list[Line]) -> None:
             escape(line.reason),
             documents,
             tokens,
-            "" if line.hit else duration(line.seconds),
+            "" if line.hit else f"~{duration(line.seconds)}",
         )
     out.print(table)
-
-
-def duration(seconds: float) -> str:
-    """`~3 min` and the like."""
-    if seconds < 90:
-        return f"~{max(1, round(seconds))} s"
-    return f"~{round(seconds / 60)} min" if seconds < 5400 else f"~{seconds / 3600:.1f} h"
 
 
 def row(artifact: Artifact, manifest: Manifest) -> dict[str, Any]:
@@ -109,14 +97,14 @@ def row(artifact: Artifact, manifest: Manifest) -> dict[str, Any]:
     return {
         "kind": artifact.kind,
         "name": artifact.name,
-        "digest": manifest.digest[:12],
+        "digest": short(manifest.digest),
         "path": artifact.uri,
         "step": manifest.step,
         "rows_out": manifest.counts.rows_out,
         "bytes": sum(f.size_bytes for f in manifest.files),
         "started_at": manifest.started_at,
         "seconds": manifest.seconds,
-        "inputs": {role: digest[:12] for role, digest in manifest.inputs.items()},
+        "inputs": {role: short(digest) for role, digest in manifest.inputs.items()},
     }
 
 
@@ -131,12 +119,12 @@ def artifact_table(found: list[tuple[Artifact, Manifest]]) -> None:
         )
     for artifact, m in found:
         size = sum(f.size_bytes for f in m.files) / 1e6
-        inputs = " ".join(f"{role}:{digest[:12]}" for role, digest in m.inputs.items())
+        inputs = " ".join(f"{role}:{short(digest)}" for role, digest in m.inputs.items())
         made = m.started_at[:16].replace("T", " ")
         table.add_row(
             artifact.kind,
             artifact.name,
-            m.digest[:12],
+            short(m.digest),
             f"{m.counts.rows_out:,}",
             f"{size:.1f}",
             made,
@@ -150,7 +138,8 @@ def crawl_files(crawl: list[dict[str, Any]]) -> None:
     """The crawl files at the end of a lineage."""
     for source in crawl:
         out.print(
-            f"crawl file {escape(str(source['uri']))}  {source['bytes']:,} bytes  {str(source['content'])[:12]}"
+            f"crawl file {escape(str(source['uri']))}  {source['bytes']:,} bytes"
+            f"  {short(str(source['content']))}"
         )
 
 
@@ -179,9 +168,9 @@ def closing(outcomes: list[Outcome]) -> None:
     out.print(f"\n[bold]val bits per byte[/]  {scores.manifest.details['val_bits_per_byte']:.4f}")
     out.print(f"[bold]report card[/]        {escape(report.task.artifact.file('report.html'))}")
     here = os.path.relpath(os.path.dirname(sys.executable))
+    mlflow = tracking.ui_command(report.task.lake.root, f"{here}/mlflow")
     out.print(
-        f"[bold]Prefect page[/]       {here}/prefect server start --host 127.0.0.1   then open http://127.0.0.1:4200/runs"
+        f"[bold]Prefect page[/]       {here}/prefect server start --host 127.0.0.1"
+        "   then open http://127.0.0.1:4200/runs"
     )
-    out.print(
-        f"[bold]MLflow page[/]        {escape(tracking.ui_command(report.task.lake.root, f'{here}/mlflow'))}"
-    )
+    out.print(f"[bold]MLflow page[/]        {escape(mlflow)}")

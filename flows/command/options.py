@@ -1,4 +1,7 @@
-"""A step's declared parameters as command-line options: names, types, defaults and units come from the declaration."""
+"""A step's declared parameters as options of the command.
+
+Names, types, defaults and units come from the declaration alone.
+"""
 
 import dataclasses
 import inspect
@@ -12,7 +15,7 @@ SIMPLE = (int, float, str, bool)
 
 
 def simple_type(annotation: Any) -> Any:
-    """The type of the option for a parameter, or None where it can only be set with `--set` or in YAML."""
+    """The type of a parameter's option; None where it can be set with `--set` or in YAML alone."""
     if annotation in SIMPLE or typing.get_origin(annotation) is Literal:
         return str if typing.get_origin(annotation) is Literal else annotation
     if typing.get_origin(annotation) is list and typing.get_args(annotation)[0] in SIMPLE:
@@ -21,7 +24,7 @@ def simple_type(annotation: Any) -> Any:
 
 
 def option_fields(parameters: type) -> dict[str, tuple[Any, str, str]]:
-    """Field -> (option type, help, default as shown) for those parameters that can be options."""
+    """Field -> (option type, help, default as shown), for the parameters that can be options."""
     hints = typing.get_type_hints(parameters)
     infos = parameters.__pydantic_fields__  # type: ignore[attr-defined]
     found = {}
@@ -42,7 +45,8 @@ def option_fields(parameters: type) -> dict[str, tuple[Any, str, str]]:
 def with_options(function: Callable[..., None], parameters: type | None) -> Callable[..., None]:
     """`function(**common, own: dict)` as one whose signature has an option for each parameter.
 
-    `own` receives only the options that the user gave; all others keep what preset, YAML and `--set` say.
+    `own` receives only the options that the user gave; all others keep what preset, YAML and
+    `--set` say.
     """
     signature = inspect.signature(function, eval_str=True)
     common = [p for p in signature.parameters.values() if p.name != "own"]

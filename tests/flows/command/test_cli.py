@@ -1,4 +1,7 @@
-"""The command as a user calls it: help, one-line errors with exit code 2, JSON on standard output, nothing written on a wrong call."""
+"""The command as a user calls it.
+
+Help, one-line errors with exit code 2, JSON on standard output, nothing written on a wrong call.
+"""
 
 import json
 import os
