@@ -1,4 +1,8 @@
-"""The two kinds of failure a user sees: their input was wrong, or the data or a tool failed. Each is one line with a remedy."""
+"""The failures that a user sees, each one line with a remedy.
+
+Their input was wrong (UsageError), the network failed or a process was lost (TransientError), or
+the data or a tool failed (any other GristmillError).
+"""
 
 import difflib
 from collections.abc import Iterable
@@ -9,7 +13,10 @@ class GristmillError(Exception):
 
 
 class UsageError(GristmillError):
-    """A key, path, URI or value given by the user is wrong; nothing was written. The command exits with code 2."""
+    """A key, path, URI or value given by the user is wrong; nothing was written.
+
+    The command exits with code 2.
+    """
 
 
 class TransientError(GristmillError):

@@ -1,10 +1,12 @@
-"""Parameters of a step: declared once, used by the command line, YAML, Prefect's form and the digest.
+"""Parameters of a step: declared once, for the command line, YAML, Prefect's form and the digest.
 
-A step's parameters are a frozen pydantic dataclass whose fields are made with `option`. The same declaration validates the value,
-documents it with its unit, and says whether it changes the result (only those fields enter an artifact's identity).
+A step's parameters are a frozen pydantic dataclass whose fields are made with `option`. The same
+declaration validates the value, documents it with its unit, and says whether it changes the result:
+only those fields enter an artifact's identity.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast, dataclass_transform, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -15,32 +17,38 @@ from infra.errors import UsageError, nearest
 T = TypeVar("T")
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 SHOWN = 80
+"""Letters of a wrong value that a message repeats."""
 
 
 @dataclass_transform(frozen_default=True)
 def parameters(cls: type[T]) -> type[T]:
-    """Class decorator: a frozen dataclass that validates on construction and refuses unknown keys."""
+    """A class as a frozen dataclass that validates on construction and refuses unknown keys."""
     return cast(type[T], pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls))
 
 
 def option(
     default: Any, description: str, *, unit: str = "", identity: bool = True, **limits: Any
 ) -> Any:
-    """A parameter field. `unit` is shown in help; `identity=False` marks one that cannot change the result."""
+    """A parameter field.
+
+    default    the value, or a function that makes one; `...` where it must be given
+    unit       shown in the help
+    identity   False for a field that cannot change the result
+    limits     pydantic's: ge, le, min_length, pattern ...
+    """
     text = f"{description} ({unit})" if unit else description
     extra: dict[str, Any] = {"unit": unit, "identity": identity}
     if callable(default):
         made = default()
         if isinstance(made, list | dict):
-            extra["default"] = (
-                made  # pydantic leaves made defaults out of the schema, hence out of the form
-            )
+            # pydantic leaves made defaults out of the schema, hence out of the form.
+            extra["default"] = made
         return Field(default_factory=default, description=text, json_schema_extra=extra, **limits)
     return Field(default=default, description=text, json_schema_extra=extra, **limits)
 
 
 def build(cls: type[T], values: dict[str, Any], where: str = "") -> T:
-    """`cls(**values)`, with one clear line instead of pydantic's report when a key or value is wrong.
+    """`cls(**values)`, with one clear line for a wrong key or value instead of pydantic's report.
 
     Raises UsageError that names the key (dotted below `where`) and the nearest valid one.
     """
@@ -51,7 +59,10 @@ def build(cls: type[T], values: dict[str, Any], where: str = "") -> T:
 
 
 def explain(error: ValidationError, cls: Any, where: str = "") -> str:
-    """The first problem of a pydantic report in one line; an unknown key, which may be why another is missing, comes first."""
+    """The first problem of a pydantic report in one line.
+
+    An unknown key comes first: it may be why another is missing.
+    """
     problems = error.errors()
     problem = next((p for p in problems if p["type"] in UNKNOWN), problems[0])
     path = [str(part) for part in problem["loc"]]
@@ -62,16 +73,14 @@ def explain(error: ValidationError, cls: Any, where: str = "") -> str:
             owner = _dataclass_in(field_types(owner).get(part, owner))
         return f"unknown key '{key}'{nearest(path[-1], field_types(owner))}"
     given = repr(problem["input"])
-    return (
-        f"{key}: {problem['msg']} (got {given if len(given) <= SHOWN else given[:SHOWN] + '...'})"
-    )
+    shown = given if len(given) <= SHOWN else f"{given[:SHOWN]}..."
+    return f"{key}: {problem['msg']} (got {shown})"
 
 
 def _dataclass_in(annotation: Any) -> Any:
     """The parameter class in `X | None`, `list[X]` and the like; any other annotation as it is."""
-    return next(
-        (argument for argument in get_args(annotation) if field_types(argument)), annotation
-    )
+    owners = (argument for argument in get_args(annotation) if field_types(argument))
+    return next(owners, annotation)
 
 
 def field_types(cls: Any) -> dict[str, Any]:
@@ -82,7 +91,7 @@ def field_types(cls: Any) -> dict[str, Any]:
 
 
 def identity_of(value: Any) -> Any:
-    """Plain data (dict, list, str, int, float, bool, None) of those fields of `value` that change the result."""
+    """Those fields of `value` that change the result, as plain data (dict, list, str, numbers)."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         infos = type(value).__pydantic_fields__  # type: ignore[attr-defined]
         return {
@@ -101,3 +110,15 @@ def plain(value: Any) -> dict[str, Any]:
     """All fields of a parameter dataclass as JSON-ready data."""
     data: dict[str, Any] = TypeAdapter(type(value)).dump_python(value, mode="json")
     return data
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots: `{"a": {"b": 1}}` -> `{"a.b": 1}`.
+
+    Keys begin with `prefix` and a dot where one is given. An empty mapping leaves nothing.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        key = f"{prefix}.{name}" if prefix else name
+        flat |= flatten(value, key) if isinstance(value, Mapping) else {key: value}
+    return flat

@@ -1,8 +1,10 @@
-"""Child process trees: started, followed by JSON-line events, and gone when their owner is. Nobody else starts a process.
+"""Child process trees: started, followed by JSON-line events, and gone when their owner is. Nobody
+else starts a process.
 
-A child prints one JSON object a line for each event (`emit`); every other line of its output goes to its log file. `Child.stop`
-sends SIGTERM to the whole tree, waits, then SIGKILLs whatever is left, also what left the process group (torchrun's ranks live in
-sessions of their own): every process of the tree carries a token in its environment. What a child leaves behind when it ends is
+A child prints one JSON object a line for each event (`emit`); every other line of its output goes
+to its log file. `Child.stop` sends SIGTERM to the whole tree, waits, then SIGKILLs whatever is
+left, also what left the process group (torchrun's ranks live in sessions of their own): every
+process of the tree carries a token in its environment. What a child leaves behind when it ends is
 stopped too. A child that calls `die_with_parent` also goes when its owner is killed with -9.
 """
 
@@ -16,7 +18,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -28,8 +30,17 @@ import psutil
 from infra.errors import GristmillError, TransientError, UsageError
 
 TOKEN = "GRISTMILL_TREE"
+"""Environment variable: the tokens of the trees that a process is part of, outermost first."""
 PARENT = "GRISTMILL_PARENT"
+"""Environment variable: the id of the process that started the innermost of these trees."""
 GRACE_SECONDS = 30.0
+KILL_SECONDS = 5.0
+EVENT = b'{"event": '
+"""How a line that `emit` wrote begins; any other line is the child's own output."""
+LOG_LINES = 200
+"""Lines at the end of a log in which a failure's cause is looked for."""
+SAID = 300
+"""Letters of the telling line that an error repeats."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -51,26 +62,30 @@ def emit_failure(error: GristmillError) -> None:
 
 def failure_of(event: Mapping[str, Any]) -> GristmillError:
     """The error that a `failed` event stands for."""
-    kind = (
-        UsageError
-        if event.get("usage")
-        else TransientError
-        if event.get("transient")
-        else GristmillError
-    )
-    return kind(event["message"])
+    if event.get("usage"):
+        return UsageError(event["message"])
+    if event.get("transient"):
+        return TransientError(event["message"])
+    return GristmillError(event["message"])
 
 
 def die_with_parent(sign: int = signal.SIGTERM) -> None:
-    """Ask the kernel to send `sign` to this process when its parent dies. Called first thing in a child."""
+    """Ask the kernel to send `sign` to this process when its parent dies.
+
+    Called first thing in a child.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, sign)
+        # The kernel tells of deaths to come; the parent may have died before it was asked.
         if owner_is_gone():
             os.kill(os.getpid(), sign)
 
 
 def owner_is_gone() -> bool:
-    """Whether the process that started this one's tree has ended, reaped or not; False for a process that no `Child` started."""
+    """Whether the process that started this one's tree has ended, reaped or not.
+
+    False for a process that no `Child` started.
+    """
     owner = int(os.environ.get(PARENT, "0"))
     try:
         return owner != 0 and psutil.Process(owner).status() == psutil.STATUS_ZOMBIE
@@ -81,28 +96,32 @@ def owner_is_gone() -> bool:
 def output_of(command: Sequence[str]) -> str:
     """What a short command prints, stripped; empty when it fails or is not installed."""
     try:
-        return subprocess.run(
-            list(command), capture_output=True, text=True, check=False
-        ).stdout.strip()
+        done = subprocess.run(list(command), capture_output=True, text=True, check=False)
     except OSError:
         return ""
+    return done.stdout.strip()
 
 
 @cache
 def _starter() -> ThreadPoolExecutor:
-    """The one thread that starts children. It lives as long as this process, because the kernel sends the signal of
-    `die_with_parent` when the *thread* that started the child ends, and a flow may run a step in a thread that ends before."""
+    """The one thread that starts children, alive as long as this process.
+
+    The kernel sends the signal of `die_with_parent` when the *thread* that started the child ends,
+    and a flow may run a step in a thread that ends before.
+    """
     return ThreadPoolExecutor(1, "process-starter")
 
 
+# A fork copies the executor but not its thread: work given to it would never begin.
 os.register_at_fork(after_in_child=_starter.cache_clear)
 
 
 class Child:
-    """A running child process tree; use it as a context manager so that it never outlives the block.
+    """A running child process tree; as a context manager, it never outlives the block.
 
-    command   argument list (never a shell string)
-    log       file that receives the standard error and the output lines that are no events
+    command       argument list (never a shell string)
+    log           file that receives the standard error and the output lines that are no events
+    environment   what the child gets besides this process's environment
     """
 
     def __init__(
@@ -111,14 +130,11 @@ class Child:
         self.command = list(command)
         self.log = log
         self.token = uuid.uuid4().hex
-        lineage = ":".join(filter(None, [os.environ.get(TOKEN), self.token]))
-        given = {
-            **os.environ,
-            **(environment or {}),
-            TOKEN: lineage,
-            PARENT: str(os.getpid()),
-            "PYTHONUNBUFFERED": "1",
-        }
+        given = {**os.environ, **(environment or {})}
+        # A tree within a tree carries both tokens: whoever stops the outer one stops both.
+        given[TOKEN] = ":".join(filter(None, [os.environ.get(TOKEN), self.token]))
+        given[PARENT] = str(os.getpid())
+        given["PYTHONUNBUFFERED"] = "1"
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log.open("ab")
         try:
@@ -137,6 +153,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=environment,
+            # Ctrl-C in a terminal reaches the owner alone, which then stops the tree in its order.
             start_new_session=True,
         )
 
@@ -146,7 +163,10 @@ class Child:
         return self._process.pid
 
     def send(self, request: Mapping[str, Any]) -> None:
-        """Write one JSON line to the child's standard input. Raises GristmillError when the child has ended."""
+        """Write one JSON line to the child's standard input.
+
+        Raises GristmillError when the child has ended.
+        """
         assert self._process.stdin is not None
         try:
             self._process.stdin.write((json.dumps(request) + "\n").encode())
@@ -163,74 +183,81 @@ class Child:
         """The child's events as they come, until its output ends."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.startswith(b'{"event": '):
-                try:
-                    yield json.loads(line)
-                    continue
-                except ValueError:
-                    pass
-            self._log.write(line)
-            self._log.flush()
+            event = _event_in(line)
+            if event is None:
+                self._log.write(line)
+                self._log.flush()
+            else:
+                yield event
 
     def wait(self) -> int:
         """The exit code, once the child has ended."""
         return self._process.wait()
 
     def failure(self, what: str) -> GristmillError:
-        """An error that ends with the most telling line of the log and says where the rest is; for a child whose output has ended."""
-        lines = [
-            line.strip()
-            for line in self.log.read_text(errors="replace").splitlines()[-200:]
-            if line.strip()
-        ]
+        """An error with the most telling line of the log and where the rest is.
+
+        For a child whose output has ended: waits for its exit code.
+        """
+        end = self.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        lines = [line.strip() for line in end if line.strip()]
         telling = [line for line in lines if "Error" in line or "Exception" in line]
-        said = (telling or lines or ["no output"])[-1][:300]
+        said = (telling or lines or ["no output"])[-1][:SAID]
         code = self.wait()
-        ended = (
-            f"was killed by {signal.Signals(-code).name}"
-            if code < 0
-            else f"failed with exit code {code}"
-        )
+        if code < 0:
+            ended = f"was killed by {signal.Signals(-code).name}"
+        else:
+            ended = f"failed with exit code {code}"
         return GristmillError(f"{what} {ended}: {said} (log: {self.log})")
 
     def tree(self) -> list[psutil.Process]:
-        """All living processes of the tree, also those whose parent is gone."""
+        """All living processes of the tree, also those whose parent is gone.
+
+        Neither parents nor process groups tell: a process whose parent died belongs to init, and
+        one may have made a session of its own. The environment stays with it. Environments of other
+        users cannot be read, and none of those is ours.
+        """
         found = []
         for process in psutil.process_iter():
             try:
-                if (
-                    self.token in process.environ().get(TOKEN, "").split(":")
-                    and process.status() != psutil.STATUS_ZOMBIE
-                ):
+                tokens = process.environ().get(TOKEN, "").split(":")
+                if self.token in tokens and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except (psutil.Error, OSError):
                 continue
         return found
 
     def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
-        """SIGTERM to the whole tree, `grace_seconds` to finish, SIGKILL for the rest. Returns when all are gone."""
+        """SIGTERM to the whole tree, `grace_seconds` to finish, SIGKILL for the rest.
+
+        Returns when all are gone.
+        """
         alive = self.tree()
         for process in alive:
             _signal(process, signal.SIGTERM)
         self._await(alive, grace_seconds)
+        # Again and again: a process may start another one between the look and the signal.
         while left := self.tree():
             for process in left:
                 _signal(process, signal.SIGKILL)
-            self._await(left, 5.0)
+            self._await(left, KILL_SECONDS)
         self._process.wait()
 
     def _await(self, processes: list[psutil.Process], seconds: float) -> None:
-        """Until these have ended, at most so long. The root is left to Popen, or its exit code would be lost."""
+        """Until these have ended, at most so long."""
         until = time.monotonic() + seconds
-        psutil.wait_procs(
-            [process for process in processes if process.pid != self.pid], timeout=seconds
-        )
+        # The root is left to Popen: whoever waits for a child first takes its exit code.
+        others = [process for process in processes if process.pid != self.pid]
+        psutil.wait_procs(others, timeout=seconds)
         if any(process.pid == self.pid for process in processes):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(max(0.0, until - time.monotonic()))
 
     def _end_the_rest(self) -> None:
-        """What the root leaves running would hold its output open, and `events` would never end."""
+        """Stop what the root leaves running, as soon as it has ended; in a thread of its own.
+
+        It would hold the root's output open, and `events` would never end.
+        """
         self._process.wait()
         self.stop()
 
@@ -247,36 +274,49 @@ class Child:
             self.stop()
         finally:
             for stream in (self._process.stdin, self._process.stdout, self._log):
-                if stream is not None:
-                    try:
+                # Closing sends what was not sent yet; there is nobody left who reads it.
+                with contextlib.suppress(BrokenPipeError):
+                    if stream is not None:
                         stream.close()
-                    except BrokenPipeError:
-                        continue
+
+
+def _event_in(line: bytes) -> dict[str, Any] | None:
+    """The event that a line of output is; None for any other line, also for a torn event."""
+    if not line.startswith(EVENT):
+        return None
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return event
 
 
 def usage() -> tuple[float, int]:
-    """CPU seconds of this process and its descendants so far, and the sum of their peak memory in bytes (an upper bound)."""
+    """CPU seconds of this process and its descendants so far, and their peak memory in bytes.
+
+    The peak is the sum of each process's own: an upper bound. Of descendants that have ended, the
+    CPU seconds count where their parent waited for them.
+    """
     cpu_seconds, peak_bytes = 0.0, 0
     this = psutil.Process()
     for process in [this, *this.children(recursive=True)]:
         try:
             times = process.cpu_times()
-            cpu_seconds += (
-                times.user
-                + times.system
-                + getattr(times, "children_user", 0.0)
-                + getattr(times, "children_system", 0.0)
-            )
-            status = Path(f"/proc/{process.pid}/status")
-            high = (
-                [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-                if status.exists()
-                else []
-            )
-            peak_bytes += 1024 * int(high[0].split()[1]) if high else process.memory_info().rss
+            cpu_seconds += times.user + times.system
+            cpu_seconds += getattr(times, "children_user", 0.0)
+            cpu_seconds += getattr(times, "children_system", 0.0)
+            peak_bytes += _peak_bytes(process)
         except (psutil.Error, OSError):
             continue
     return cpu_seconds, peak_bytes
+
+
+def _peak_bytes(process: psutil.Process) -> int:
+    """The largest resident size so far; the present one where the system does not keep the peak."""
+    status = Path(f"/proc/{process.pid}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peaks_kib = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return 1024 * peaks_kib[0] if peaks_kib else int(process.memory_info().rss)
 
 
 def _signal(process: psutil.Process, sign: int) -> None:
@@ -288,8 +328,11 @@ def _signal(process: psutil.Process, sign: int) -> None:
 
 def run(
     command: Sequence[str], log: Path, what: str, environment: Mapping[str, str] | None = None
-) -> Iterator[dict[str, Any]]:
-    """Run a child to its end and yield its events. Raises GristmillError when it fails (`failed` event or exit code)."""
+) -> Generator[dict[str, Any], None, None]:
+    """Run a child to its end and yield its events; who leaves them early ends the child.
+
+    Raises GristmillError when it fails: the error of its `failed` event, or one by its exit code.
+    """
     with Child(command, log, environment) as child:
         child.close_input()
         for event in child.events():

@@ -1,6 +1,7 @@
 """The environment, read in one place.
 
-Parameters say what a run computes; settings say where it runs. No setting changes a result or enters a digest.
+Parameters say what a run computes; settings say where it runs. No setting changes a result or
+enters a digest.
 """
 
 from functools import cache

@@ -1,11 +1,11 @@
-"""Parameters: validated on construction, one clear line for what is wrong, and only what changes the result in the identity."""
+"""Parameters: checked when made, one clear line for what is wrong, an identity of what counts."""
 
 import dataclasses
 
 import pytest
 
 from infra.errors import UsageError
-from infra.parameters import build, identity_of, option, parameters, plain
+from infra.parameters import build, flatten, identity_of, option, parameters, plain
 
 
 @parameters
@@ -92,3 +92,9 @@ def test_plain_data_builds_the_same_parameters() -> None:
         size=3, maybe=Rules(words=["a"]), many=[Rules(), Rules(threshold=0.25)], weights={"b": 1e-5}
     )
     assert build(Example, plain(example)) == example
+
+
+def test_nested_data_is_flat_with_dotted_keys() -> None:
+    nested = {"steps": 3, "model": {"width": 8, "head": {"count": 2}}, "none": {}, "list": [{}]}
+    assert flatten(nested) == {"steps": 3, "model.width": 8, "model.head.count": 2, "list": [{}]}
+    assert flatten({"a": 1, "b": {"c": 2}}, "train") == {"train.a": 1, "train.b.c": 2}

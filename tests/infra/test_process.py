@@ -1,4 +1,4 @@
-"""Child process trees: real ones, of Python scripts; nothing outlives its owner, however that ends."""
+"""Child process trees: real ones, of Python scripts; nothing outlives its owner."""
 
 import json
 import os
@@ -78,9 +78,10 @@ def test_events_come_as_they_are_and_the_rest_goes_to_the_log(log: Path) -> None
 
 
 def test_a_child_answers_one_request_after_the_other(log: Path) -> None:
-    script = (
-        EMIT
-        + "import json, sys\nfor line in sys.stdin:\n    emit('result', double=2 * json.loads(line)['n'])\n"
+    script = EMIT + (
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    emit('result', double=2 * json.loads(line)['n'])\n"
     )
     with Child(python(script), log) as child:
         for number in (1, 21):
@@ -99,7 +100,12 @@ def test_a_request_to_a_child_that_has_ended_is_a_failure(log: Path) -> None:
 
 
 def test_a_failure_says_the_telling_line_and_where_the_log_is(log: Path) -> None:
-    script = "import sys\nprint('first')\nsys.stderr.write('trace\\nValueError: the reason\\nlast words\\n')\nsys.exit(3)"
+    script = (
+        "import sys\n"
+        "print('first')\n"
+        "sys.stderr.write('trace\\nValueError: the reason\\nlast words\\n')\n"
+        "sys.exit(3)\n"
+    )
     with pytest.raises(GristmillError) as caught:
         list(run(python(script), log, "dedup"))
     assert (
@@ -121,10 +127,9 @@ def test_a_child_that_was_killed_is_named_with_its_signal(log: Path) -> None:
 def test_a_failed_event_is_the_error_that_the_child_met(
     log: Path, kind: type[GristmillError]
 ) -> None:
-    script = (
-        EMIT
-        + f"from infra.errors import {kind.__name__}\nemit_failure({kind.__name__}('the crawl is empty'))\n"
-        + FOREVER
+    name = kind.__name__
+    script = EMIT + (
+        f"from infra.errors import {name}\nemit_failure({name}('the crawl is empty'))\n{FOREVER}"
     )
     with pytest.raises(GristmillError, match=r"^the crawl is empty$") as caught:
         list(run(python(script), log, "extract"))
@@ -151,10 +156,11 @@ def test_stopping_ends_a_grandchild_in_a_session_of_its_own(log: Path) -> None:
 
 def test_stopping_ends_a_tree_within_the_tree(log: Path, tmp_path: Path) -> None:
     inner = f"Child([sys.executable, '-c', {FOREVER!r}], Path({str(tmp_path / 'inner.log')!r}))"
-    script = (
-        EMIT
-        + f"import sys; from pathlib import Path; from infra.process import Child\nemit('pid', pid={inner}.pid)\n"
-        + FOREVER
+    script = EMIT + (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from infra.process import Child\n"
+        f"emit('pid', pid={inner}.pid)\n{FOREVER}"
     )
     with Child(python(script), log) as child:
         pid = next(child.events())["pid"]
@@ -242,9 +248,11 @@ def test_a_child_whose_owner_died_before_it_could_ask_goes_too(log: Path) -> Non
 
 
 def test_a_child_outlives_the_thread_that_started_it(log: Path) -> None:
-    script = (
-        EMIT
-        + "import json, sys\ndie_with_parent()\nfor line in sys.stdin:\n    emit('echo', n=json.loads(line)['n'])\n"
+    script = EMIT + (
+        "import json, sys\n"
+        "die_with_parent()\n"
+        "for line in sys.stdin:\n"
+        "    emit('echo', n=json.loads(line)['n'])\n"
     )
     started: list[Child] = []
 
@@ -269,7 +277,8 @@ def in_thread(work: Callable[[], None]) -> None:
 def test_a_fork_starts_children_of_its_own(log: Path) -> None:
     script = EMIT + (
         "import os, sys\nfrom pathlib import Path\nfrom infra.process import run\n"
-        f"command, log = [sys.executable, '-c', 'from infra.process import emit; emit(\"x\")'], Path({str(log)!r})\n"
+        "command = [sys.executable, '-c', 'from infra.process import emit; emit(\"x\")']\n"
+        f"log = Path({str(log)!r})\n"
         "assert list(run(command, log, 'before'))\n"
         "if os.fork() == 0:\n"
         "    emit('in_fork', events=list(run(command, log, 'after')))\n"

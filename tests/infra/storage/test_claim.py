@@ -20,8 +20,7 @@ WORKERS = 6
 POLL_SECONDS = 0.01
 STALE_SECONDS = 1.0
 
-# Where two compete, the tests keep the minute after which a holder counts as dead: a slow machine must
-# not fail them.
+# Where two compete, the tests leave the default, a minute: a slow machine must not fail them.
 soon = partial(claim, stale_seconds=STALE_SECONDS, poll_seconds=POLL_SECONDS)
 
 

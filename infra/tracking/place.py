@@ -1,0 +1,125 @@
+"""Where MLflow is: its address for a lake, its client, the experiment, the pages to look at.
+
+MLFLOW_TRACKING_URI, else SQLite in the lake (`<root>/mlflow.db`, files under `<root>/mlflow`), or
+in the logs directory for a lake on S3.
+"""
+
+import contextlib
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from functools import cache
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from infra import storage
+from infra.errors import GristmillError
+from infra.settings import settings
+from infra.storage import public_uri
+
+EXPERIMENT = "gristmill"
+SQLITE = "sqlite:///"
+SERVERS = ("http://", "https://")
+
+
+def uri_for(lake_root: str) -> str:
+    """The tracking URI for a lake."""
+    chosen = settings().mlflow_tracking_uri
+    return chosen or f"{SQLITE}{_local_folder(lake_root)}/mlflow.db"
+
+
+def _local_folder(lake_root: str) -> str:
+    if storage.is_local(lake_root):
+        folder = storage.local_path(lake_root)
+    else:
+        folder = str(settings().logs.absolute())
+    os.makedirs(folder, exist_ok=True)
+    return folder
+
+
+def client_for(lake_root: str) -> MlflowClient:
+    """The client for a lake, one a process; the database is made where it is missing."""
+    return _client(uri_for(lake_root))
+
+
+@cache
+def _client(uri: str) -> MlflowClient:
+    path = uri.removeprefix(SQLITE)
+    if uri.startswith(SQLITE) and not os.path.exists(path):
+        _make_database(path)
+    return MlflowClient(uri, uri)
+
+
+def _make_database(path: str) -> None:
+    """MLflow makes its tables one by one; a kill between two of them must not leave a file that
+    never opens again, nor may two processes make them at once: linked under its name when whole."""
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    MlflowClient(SQLITE + temporary).search_experiments(max_results=1)
+    with contextlib.suppress(FileExistsError):
+        os.link(temporary, path)
+    os.unlink(temporary)
+
+
+def experiment_of(client: MlflowClient, lake_root: str) -> str:
+    """Id of the one experiment that holds all runs, made where it is missing."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        # A server chooses itself where its files are.
+        chosen = settings().mlflow_tracking_uri
+        place = None if chosen else f"file://{_local_folder(lake_root)}/mlflow"
+        with contextlib.suppress(MlflowException):  # somebody else has just made it
+            return str(client.create_experiment(EXPERIMENT, place))
+        found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        raise GristmillError(
+            f"MLflow at {public_uri(uri_for(lake_root))}: the experiment '{EXPERIMENT}' cannot be "
+            "made; restore it if deleted"
+        )
+    return str(found.experiment_id)
+
+
+@contextlib.contextmanager
+def speaking(lake_root: str) -> Iterator[MlflowClient]:
+    """The client; what fails within the block is a GristmillError of one line."""
+    try:
+        yield client_for(lake_root)
+    except (MlflowException, OSError) as error:
+        # A server's message may repeat its address, with the password in it.
+        said = type(error).__name__ if settings().mlflow_tracking_uri else str(error)
+        raise GristmillError(
+            f"MLflow at {public_uri(uri_for(lake_root))}: {said}; check MLFLOW_TRACKING_URI and "
+            "the server"
+        ) from None
+
+
+def warn(lake_root: str, error: Exception) -> None:
+    """One line on standard error: MLflow has failed, the training goes on."""
+    where = public_uri(uri_for(lake_root))
+    sys.stderr.write(
+        f"warning: MLflow at {where} failed ({type(error).__name__}); "
+        "the training goes on without logging\n"
+    )
+    sys.stderr.flush()
+
+
+def ui_command(lake_root: str, program: str = "mlflow") -> str:
+    """How to open the MLflow page on this lake's runs."""
+    uri = uri_for(lake_root)
+    if uri.startswith(SERVERS):
+        return f"mlflow server is at {public_uri(uri)}"
+    return (
+        f"{program} ui --host 127.0.0.1 --backend-store-uri {public_uri(uri)}   "
+        "then open http://127.0.0.1:5000"
+    )
+
+
+def run_page(lake_root: str, run_id: str) -> str:
+    """The URL of a run's page on the tracking server; empty where there is no server."""
+    uri = uri_for(lake_root)
+    if not run_id or not uri.startswith(SERVERS):
+        return ""
+    with speaking(lake_root) as client:
+        page = settings().mlflow_page.rstrip("/") or public_uri(uri)
+        return f"{page}/#/experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}"

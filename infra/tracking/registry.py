@@ -1,0 +1,87 @@
+"""The model registry: versions that point into the lake, and the champion among them.
+
+No file goes through MLflow: a version carries the model's URI, its digest and the scores it was
+registered with as tags. A digest is registered once.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from infra.tracking.place import experiment_of, speaking, uri_for
+
+DIGEST_TAG = "gristmill.digest"
+CHAMPION = "champion"
+SCORE = "val_bits_per_byte"
+SCORE_TAG = "score."
+NO_CHAMPION = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""How MLflow says that the model is not registered, or has no such alias."""
+
+
+def register_model(
+    lake_root: str, name: str, uri: str, digest: str, run_id: str, scores: Mapping[str, float]
+) -> str:
+    """The registry's version of the model at `uri`, made if this digest has none yet."""
+    with speaking(lake_root) as client:
+        with contextlib.suppress(MlflowException):  # it is there already
+            client.create_registered_model(name)
+        for version in client.search_model_versions(f"name = '{name}'"):
+            if version.tags.get(DIGEST_TAG) == digest:
+                return str(version.version)
+        measured = {SCORE_TAG + key: repr(float(value)) for key, value in scores.items()}
+        tags = {"uri": uri, DIGEST_TAG: digest, **measured}
+        model_id = point_to(client, lake_root, f"{name}-{digest[:12]}", run_id, tags)
+        made = client.create_model_version(
+            name, f"models:/{model_id}", run_id or None, tags=tags, model_id=model_id
+        )
+        return str(made.version)
+
+
+def champion(lake_root: str, name: str) -> dict[str, Any] | None:
+    """The model's champion, or None when there is none.
+
+    `{"version", "val_bits_per_byte", "run_id", "digest", "uri", "scores"}`; `scores` are the
+    numbers it was registered with.
+    """
+    with speaking(lake_root) as client:
+        try:
+            found = client.get_model_version_by_alias(name, CHAMPION)
+        except MlflowException as error:
+            if error.error_code in NO_CHAMPION:
+                return None
+            raise
+    scores = {
+        key.removeprefix(SCORE_TAG): float(value)
+        for key, value in found.tags.items()
+        if key.startswith(SCORE_TAG)
+    }
+    return {
+        "version": str(found.version),
+        SCORE: scores.get(SCORE),
+        "scores": scores,
+        "run_id": found.run_id or "",
+        "digest": found.tags.get(DIGEST_TAG, ""),
+        "uri": found.tags.get("uri", ""),
+    }
+
+
+def promote(lake_root: str, name: str, version: str) -> None:
+    """Move the alias `champion` to that version."""
+    with speaking(lake_root) as client:
+        client.set_registered_model_alias(name, CHAMPION, version)
+
+
+def point_to(
+    client: MlflowClient, lake_root: str, name: str, run_id: str, tags: dict[str, str]
+) -> str:
+    """Id of a new external model, MLflow's name for files that are elsewhere."""
+    # This one call of MLflow's has no client of its own: it follows the process's URI.
+    mlflow.set_tracking_uri(uri_for(lake_root))
+    mlflow.set_registry_uri(uri_for(lake_root))
+    experiment = experiment_of(client, lake_root)
+    made = mlflow.create_external_model(name, run_id or None, tags, experiment_id=experiment)
+    return str(made.model_id)
