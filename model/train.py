@@ -22,7 +22,8 @@ from infra.parameters import plain
 from infra.process import emit
 from infra.step import Task
 from model.architectures import build_model, init_weights, parameter_count
-from model.checkpoint.running import PREFIX, Checkpoints, TrainerState, write_model
+from model.checkpoint.final import write_model
+from model.checkpoint.running import PREFIX, Checkpoints, TrainerState
 from model.config import TrainParameters
 from model.data.tokens import Shape, TokenSplit, TrainLoader
 from model.data.validation import ValidationWindows, validation_loss

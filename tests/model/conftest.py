@@ -20,7 +20,7 @@ from infra.manifest import Counts, Identity
 from infra.parameters import build
 from infra.process import Child
 from infra.step import Task
-from model.checkpoint.storage import read_tensors
+from model.checkpoint.tensors import read_tensors
 from model.config import TrainParameters
 from model.steps import TRAIN
 

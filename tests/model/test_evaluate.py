@@ -18,8 +18,8 @@ from infra.parameters import build, plain
 from infra.step import Task
 from model import evaluate
 from model.architectures import build_model, init_weights
-from model.checkpoint.running import read_model
-from model.checkpoint.storage import write_tensors
+from model.checkpoint.final import read_model
+from model.checkpoint.tensors import write_tensors
 from model.config import EvaluateParameters, ModelConfig
 from model.evaluations import EVALUATIONS
 from model.steps import EVALUATE

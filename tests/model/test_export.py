@@ -14,7 +14,7 @@ from infra.manifest import Counts, Identity
 from infra.parameters import plain
 from infra.step import Task
 from model.architectures import build_model, init_weights
-from model.checkpoint.storage import write_tensors
+from model.checkpoint.tensors import write_tensors
 from model.config import ExportParameters, ModelConfig
 from model.export import exporter_for
 from model.export.step import run

@@ -15,7 +15,7 @@ from infra.manifest import Counts, Identity
 from infra.parameters import plain
 from infra.process import run
 from model.architectures import build_model, init_weights
-from model.checkpoint.storage import write_tensors
+from model.checkpoint.tensors import write_tensors
 from model.config import ModelConfig
 from model.generate import choose, generate
 from tests.model.conftest import BYTES_VOCAB, Tokens
