@@ -38,3 +38,10 @@ def test_planning_a_step_does_without_torch(module: str) -> None:
     loaded = loaded_by(module)
     assert module in loaded
     assert "torch" not in loaded
+
+
+@pytest.mark.parametrize("name", ["split", "order", "permutation"])
+def test_asking_what_a_training_saw_does_without_torch(name: str) -> None:
+    loaded = loaded_by(f"model.data.{name}")
+    assert "numpy" in loaded
+    assert "torch" not in loaded
