@@ -16,7 +16,7 @@ from infra.errors import GristmillError
 from infra.manifest import Counts, Manifest
 from infra.process import emit
 from infra.step import Task
-from model.checkpoint.running import read_model
+from model.checkpoint.final import read_model
 from model.evaluations import EVALUATIONS, Subject
 from model.runtime import main
 from model.steps import EVALUATE as STEP

@@ -20,7 +20,7 @@ from infra import storage
 from infra.errors import GristmillError, UsageError
 from infra.lake import Artifact, Lake
 from infra.process import die_with_parent, emit, emit_failure
-from model.checkpoint.running import read_model
+from model.checkpoint.final import read_model
 
 
 @torch.no_grad()

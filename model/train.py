@@ -22,9 +22,11 @@ from infra.parameters import plain
 from infra.process import emit
 from infra.step import Task
 from model.architectures import build_model, init_weights, parameter_count
-from model.checkpoint.running import PREFIX, Checkpoints, TrainerState, write_model
+from model.checkpoint.final import write_model
+from model.checkpoint.running import PREFIX, Checkpoints, TrainerState
 from model.config import TrainParameters
-from model.data.tokens import Shape, TokenSplit, TrainLoader
+from model.data.loader import Shape, TrainLoader
+from model.data.split import TokenSplit
 from model.data.validation import ValidationWindows, validation_loss
 from model.objectives import OBJECTIVES
 from model.optim import build_optimizers, lr_at, set_rate
@@ -203,8 +205,8 @@ class Trainer:
             "stopped_early": state.stopped,
             "parameters": self.parameter_count,
             "tokens_seen": state.sequences * self.parameters.model.context_tokens,
-            "epochs": round(state.sequences / self.loader.sequences, 3),
-            "dropped_tokens_an_epoch": self.loader.dropped_tokens,
+            "epochs": round(state.sequences / self.loader.order.sequences, 3),
+            "dropped_tokens_an_epoch": self.loader.order.dropped_tokens,
             "tokens_per_second": round(self.reporter.tokens_per_second, 1),
             "peak_memory_bytes_a_process": int(memory),
             "processes": self.processes.world,

@@ -1,10 +1,14 @@
-"""Checkpoints of a training: `step-00000100/` folders in the artifact, and the final model beside them.
+"""Checkpoints of a training in progress: `step-00000100/` folders in the artifact.
 
-A checkpoint is every tensor of model and optimizers (names `model.<parameter>` and `optimizer.<parameter>.<state>`) plus a small
-JSON `TrainerState`. It is written by DCP in the background on a process group of its own while training goes on; a folder counts
-once it holds COMPLETE. The newest `keep` and the best are kept. Any number of processes reads what any number wrote.
+A checkpoint is every tensor of model and optimizers (names `model.<parameter>` and
+`optimizer.<parameter>.<state>`) plus a small JSON `TrainerState`. It is written by DCP in the
+background while training goes on; a folder counts once it holds COMPLETE. The newest `keep` and the
+best are kept. Any number of processes reads what any number wrote.
 
-The final model is `model.safetensors` (fp32, parameters under their own names) and `model.json` (ModelConfig).
+Collective calls. Saving and loading are conversations of all ranks: each rank must call the same
+methods in the same order, or some wait for ever for a message that nobody sends. The saver's thread
+talks while the trainer's thread does, and messages of one process group are matched by order alone;
+so the saver has a group of its own, and a new save first waits for the one before.
 """
 
 import dataclasses
@@ -16,40 +20,41 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from infra import storage
 from infra.errors import GristmillError
 from infra.lake import Artifact
-from infra.parameters import build, plain
-from model.architectures import build_model
+from infra.manifest import SHORT
 from model.checkpoint.storage import (
     COMPLETE,
-    METADATA,
     TRAINER,
     SafetensorsReader,
     SafetensorsWriter,
-    read_tensors,
-    write_tensors,
 )
-from model.config import ModelConfig
 
 PREFIX = "step-"
-MODEL_WEIGHTS = "model.safetensors"
-MODEL_CONFIG = "model.json"
 FOLDER = re.compile(PREFIX + r"(\d{8})/")
 
 
 @dataclass
 class TrainerState:
-    """All that a run is besides tensors. Equal runs have equal states: no times, hosts, paths or process counts.
+    """All that a run is besides tensors.
 
-    step       optimizer steps done; sequences: consumed so far, the loader's whole state
-    tokens     full digest of the tokens artifact that the order refers to
-    curve      [step, training loss of that step, validation loss or None]
-    bad_validations  validations since the best one; stopped: early stopping has decided
+    Equal runs have equal states: no times, hosts, paths or process counts.
+
+    tokens           full digest of the tokens artifact that the order refers to
+    seed             of the order
+    step             optimizer steps done
+    sequences        consumed so far: the loader's whole state
+    best_step        step of the lowest validation loss, 0 before the first validation
+    best_loss        that loss, nats a token
+    bad_validations  validations since the best one
+    stopped          early stopping has decided
+    curve            (step, training loss of that step, validation loss or None)
     """
 
     tokens: str
@@ -66,7 +71,10 @@ class TrainerState:
 def training_tensors(
     model: nn.Module, optimizers: list[torch.optim.Optimizer]
 ) -> dict[str, Tensor]:
-    """Every tensor of a training under its checkpoint name, in the order of names; they are the live ones, not copies."""
+    """Every tensor of a training under its checkpoint name, in the order of names.
+
+    They are the live ones, not copies. Sorted, so that equal trainings write equal files.
+    """
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     tensors: dict[str, Tensor] = {
         f"model.{name}": parameter.detach() for parameter, name in names.items()
@@ -79,9 +87,11 @@ def training_tensors(
 
 
 class Checkpoints:
-    """The checkpoint folders of one artifact. All methods but `steps` are collective: every rank calls them in the same order.
+    """The checkpoint folders of one artifact.
 
-    group   a gloo process group that nothing else uses: the background thread communicates on it
+    All methods but `folder` and `steps` are collective.
+
+    group   a gloo process group that nothing else uses: the background thread talks on it
     """
 
     def __init__(self, artifact: Artifact, keep: int, group: dist.ProcessGroup) -> None:
@@ -101,31 +111,31 @@ class Checkpoints:
         return sorted(_steps(self.artifact, complete=True))
 
     def sweep(self) -> list[int]:
-        """Remove folders without COMPLETE (rank 0) and return the steps that are there, the same list on every rank."""
+        """Remove folders without COMPLETE (rank 0); the steps that are there, alike on all."""
         if dist.get_rank() == 0:
             for step in _steps(self.artifact, complete=False) - _steps(
                 self.artifact, complete=True
             ):
                 storage.delete(self.folder(step))
-        dist.barrier(group=self.group)
+        dist.barrier(group=self.group)  # nobody lists a folder that is being removed
         return self.steps()
 
     def save(
         self, model: nn.Module, optimizers: list[torch.optim.Optimizer], state: TrainerState
     ) -> None:
-        """Copy everything, then write it in the background. Waits for the save before, if it still runs."""
+        """Copy everything, then write it in the background; first wait for the save before."""
         if state.step == self.saved_step:
             return
         self.wait()
         writer = SafetensorsWriter(self.folder(state.step), {TRAINER: dataclasses.asdict(state)})
-        saving = dcp.async_save(
+        saving = async_save(
             training_tensors(model, optimizers), storage_writer=writer, process_group=self.group
         )
         assert isinstance(saving, Future)
         self._pending, self._best_step, self.saved_step = saving, state.best_step, state.step
 
     def wait(self) -> None:
-        """Until the save in progress is complete on all ranks; then remove checkpoints that are neither new nor best."""
+        """Until the save in progress is complete on all ranks; keep the newest and the best."""
         if self._pending is None:
             return
         self._pending.result()
@@ -137,6 +147,7 @@ class Checkpoints:
         """Remove (rank 0) all other checkpoints."""
         if dist.get_rank() == 0:
             for step in set(self.steps()) - wanted:
+                # COMPLETE goes first: a folder that a kill leaves half removed does not count
                 storage.delete(storage.join(self.folder(step), COMPLETE))
                 storage.delete(self.folder(step))
 
@@ -151,8 +162,8 @@ class Checkpoints:
         state = TrainerState(**{**raw, "curve": [tuple(point) for point in raw["curve"]]})
         if state.tokens != tokens:
             raise GristmillError(
-                f"{self.folder(step)}: was trained on tokens {state.tokens[:12]}, this run reads {tokens[:12]};"
-                " delete the folder to start anew"
+                f"{self.folder(step)}: was trained on tokens {state.tokens[:SHORT]}, this run reads"
+                f" {tokens[:SHORT]}; delete the folder to start anew"
             )
         self._make_states(step, model, optimizers)
         self._read(step, training_tensors(model, optimizers))
@@ -164,25 +175,25 @@ class Checkpoints:
         self._read(step, training_tensors(model, []))
 
     def _read(self, step: int, tensors: dict[str, Tensor]) -> None:
-        dcp.load(
-            tensors, storage_reader=SafetensorsReader(self.folder(step)), process_group=self.group
-        )
+        load(tensors, storage_reader=SafetensorsReader(self.folder(step)), process_group=self.group)
 
     def _make_states(
         self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]
     ) -> None:
-        """Optimizers make their states on the first update; here they are made to the checkpoint's measure, to be filled."""
-        stored = json.loads(storage.read_bytes(storage.join(self.folder(step), METADATA)))[
-            "tensors"
-        ]
+        """Make the optimizers' states to the checkpoint's measure, to be filled.
+
+        An optimizer makes its states on its first update, so a fresh one has none that DCP could
+        fill. A state of its parameter's shape is sharded as the parameter is (zeros_like of a
+        DTensor); any other (AdamW's count of steps) is a plain tensor, whole on every rank.
+        """
         names = {parameter: name for name, parameter in model.named_parameters()}
-        sizes = SafetensorsReader(self.folder(step)).read_metadata().state_dict_metadata
+        stored = SafetensorsReader(self.folder(step)).read_metadata().state_dict_metadata
         for optimizer in optimizers:
             for parameter in (p for group in optimizer.param_groups for p in group["params"]):
                 prefix = f"optimizer.{names[parameter]}."
                 for name in (n for n in stored if n.startswith(prefix)):
-                    entry = sizes[name]
-                    assert isinstance(entry, dcp.metadata.TensorStorageMetadata)
+                    entry = stored[name]
+                    assert isinstance(entry, TensorStorageMetadata)
                     dtype = entry.properties.dtype
                     same = entry.size == parameter.shape
                     value = (
@@ -191,48 +202,6 @@ class Checkpoints:
                         else torch.zeros(entry.size, dtype=dtype)
                     )
                     optimizer.state[parameter][name.removeprefix(prefix)] = value.detach()
-
-
-def write_model(artifact: Artifact, model: nn.Module, config: ModelConfig) -> None:
-    """Write the final model. Collective: a parameter at a time is gathered, rank 0 streams it."""
-    parameters = list(model.named_parameters())
-    specs = [(name, parameter.dtype, tuple(parameter.shape)) for name, parameter in parameters]
-    wholes = (p.full_tensor() if isinstance(p, DTensor) else p for _, p in parameters)
-    if dist.get_rank() == 0:
-        with storage.open_write(artifact.file(MODEL_WEIGHTS)) as stream:
-            write_tensors(stream, specs, wholes)
-        storage.write_bytes(
-            artifact.file(MODEL_CONFIG), (json.dumps(plain(config), indent=1) + "\n").encode()
-        )
-    else:
-        for _ in wholes:
-            continue
-    dist.barrier()
-
-
-def read_model(
-    artifact: Artifact, device: torch.device | None = None
-) -> tuple[nn.Module, ModelConfig]:
-    """The final model of a checkpoints artifact, whole, in evaluation mode."""
-    config = build(
-        ModelConfig, json.loads(storage.read_bytes(artifact.file(MODEL_CONFIG))), MODEL_CONFIG
-    )
-    with torch.device("meta"):
-        model = build_model(config)
-    model.to_empty(device=device or torch.device("cpu"))
-    wanted = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, tensor in read_tensors(artifact.file(MODEL_WEIGHTS)):
-            if name not in wanted or wanted[name].shape != tensor.shape:
-                raise GristmillError(
-                    f"{artifact.file(MODEL_WEIGHTS)}: {name} {tuple(tensor.shape)} is not the model's; train again"
-                )
-            wanted.pop(name).copy_(tensor)
-    if wanted:
-        raise GristmillError(
-            f"{artifact.file(MODEL_WEIGHTS)}: lacks {', '.join(wanted)}; train again"
-        )
-    return model.eval(), config
 
 
 def _steps(artifact: Artifact, *, complete: bool) -> set[int]:

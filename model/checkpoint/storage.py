@@ -1,30 +1,30 @@
-"""Storage for torch.distributed.checkpoint that reads and writes safetensors and JSON through `infra.storage`: no pickle, no local copy.
+"""Storage for torch.distributed.checkpoint (DCP) in safetensors and JSON, through `infra.storage`.
 
 A checkpoint folder holds
 
-    shard-00000.safetensors ...   one file a rank: the chunks of tensors it owns, streamed one after another
-    metadata.json                 tensor -> dtype, shape, chunks (offsets, sizes, file, first byte, bytes)
+    shard-00000.safetensors ...   one file a rank: the chunks of tensors it owns, streamed in turn
+    metadata.json                 tensor -> dtype, shape, chunks (offsets, sizes, file, place)
     trainer.json                  what the trainer needs besides tensors
-    COMPLETE                      written last, by one rank, after all ranks have finished; without it the folder does not count
+    COMPLETE                      written last, by one rank, after all ranks have finished; without
+                                  it the folder does not count
 
-Any number of ranks can read what any number wrote: DCP plans which chunks a rank needs, and of a chunk cut along its first dimension
-only the needed rows are fetched. The format of the shards is that of https://huggingface.co/docs/safetensors (header, then raw
-little-endian data). Only tensors are stored; DCP's own bytes items, which are pickles, are refused.
+Any number of ranks can read what any number wrote: DCP plans which chunks a rank needs, and of a
+chunk cut along its first dimension only the needed rows are fetched. Nothing is copied to a local
+disk. Only tensors are stored: DCP's own bytes items, which are pickles, are refused.
 """
 
-import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.checkpoint import Metadata, StorageReader, StorageWriter
 from torch.distributed.checkpoint.metadata import (
     BytesStorageMetadata,
     ChunkStorageMetadata,
+    Metadata,
     MetadataIndex,
     TensorProperties,
     TensorStorageMetadata,
@@ -38,68 +38,23 @@ from torch.distributed.checkpoint.planner import (
     WriteItem,
     WriteItemType,
 )
-from torch.distributed.checkpoint.storage import WriteResult
+from torch.distributed.checkpoint.storage import StorageReader, StorageWriter, WriteResult
 from torch.futures import Future
 
 from infra import storage
 from infra.errors import GristmillError
+from model.checkpoint.tensors import CODES, DTYPES, Spec, as_tensor, write_tensors
 
 COMPLETE = "COMPLETE"
 METADATA = "metadata.json"
 TRAINER = "trainer.json"
-DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
-}  # fmt: skip
-CODES = {dtype: code for code, dtype in DTYPES.items()}
-Spec = tuple[str, torch.dtype, tuple[int, ...]]
-
-
-def write_tensors(
-    stream: IO[bytes], specs: Sequence[Spec], tensors: Iterable[Tensor]
-) -> list[tuple[int, int]]:
-    """Write a safetensors file of (name, dtype, shape) as the tensors come, one in memory at a time; (first byte, bytes) of each."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    ends = [0]
-    for name, dtype, shape in specs:
-        ends.append(ends[-1] + dtype.itemsize * math.prod(shape))
-        header[name] = {"dtype": CODES[dtype], "shape": list(shape), "data_offsets": ends[-2:]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    stream.write(len(text).to_bytes(8, "little") + text)
-    for tensor in tensors:
-        stream.write(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return [(8 + len(text) + start, end - start) for start, end in itertools.pairwise(ends)]
-
-
-def read_header(uri: str) -> dict[str, Any]:
-    """The header of a safetensors file: name -> dtype, shape, data_offsets (relative to the end of the header)."""
-    size = int.from_bytes(storage.read_range(uri, 0, 8), "little")
-    header: dict[str, Any] = json.loads(storage.read_range(uri, 8, 8 + size))
-    header.pop("__metadata__", None)
-    for entry in header.values():
-        entry["data_offsets"] = [8 + size + offset for offset in entry["data_offsets"]]
-    return header
-
-
-def read_tensors(uri: str) -> Iterator[tuple[str, Tensor]]:
-    """All tensors of a safetensors file, one in memory at a time."""
-    for name, entry in read_header(uri).items():
-        start, end = entry["data_offsets"]
-        yield (
-            name,
-            _tensor(storage.read_range(uri, start, end), DTYPES[entry["dtype"]], entry["shape"]),
-        )
-
-
-def _tensor(data: bytes, dtype: torch.dtype, shape: Sequence[int]) -> Tensor:
-    if not data:
-        return torch.empty(tuple(shape), dtype=dtype)
-    return torch.frombuffer(bytearray(data), dtype=dtype).reshape(tuple(shape))
 
 
 class SafetensorsWriter(StorageWriter):
-    """Writes one checkpoint folder. `extra`: small JSON files, written by the coordinator before the marker."""
+    """Writes one checkpoint folder.
+
+    extra   small JSON files by name, written by the coordinator before COMPLETE
+    """
 
     def __init__(self, folder: str, extra: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -120,7 +75,7 @@ class SafetensorsWriter(StorageWriter):
         return plans
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
-        """Stream this rank's chunks into its shard. Raises GristmillError for anything that is not a tensor."""
+        """Stream this rank's chunks into its shard. Raises GristmillError for what is no tensor."""
         specs = [_spec(item) for item in plan.items]
         name = f"shard-{dist.get_rank():05d}.safetensors"
         with storage.open_write(storage.join(self.folder, name)) as stream:
@@ -134,7 +89,11 @@ class SafetensorsWriter(StorageWriter):
         return future
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
-        """Called on the coordinator once all ranks have written: metadata, the extra files, the marker."""
+        """Write metadata, the extra files and COMPLETE, in this order.
+
+        DCP calls it on the coordinator alone, after it has gathered every rank's results: nobody is
+        still writing, so COMPLETE is true when it appears.
+        """
         placed = {
             result.index: result.storage_data
             for results_of_rank in results
@@ -246,7 +205,7 @@ class SafetensorsReader(StorageReader):
     def _read(self, item: ReadItem) -> Tensor:
         file, start, sizes, dtype = self._places[item.storage_index]
         if not sizes:
-            return _tensor(
+            return as_tensor(
                 storage.read_range(storage.join(self.folder, file), start, start + dtype.itemsize),
                 dtype,
                 (),
@@ -258,7 +217,7 @@ class SafetensorsReader(StorageReader):
             start + first * row_bytes,
             start + (first + rows) * row_bytes,
         )
-        tensor = _tensor(data, dtype, [rows, *sizes[1:]])
+        tensor = as_tensor(data, dtype, [rows, *sizes[1:]])
         for dimension in range(1, len(sizes)):
             tensor = tensor.narrow(
                 dimension, item.storage_offsets[dimension], item.lengths[dimension]

@@ -1,9 +1,16 @@
-"""The validation split as masked windows: every token but the split's first is a target exactly once.
+"""The validation split as masked windows: every token but the first is a target exactly once.
 
-In: a `TokenSplit`. Out: `Window` batches: tokens int64 [batch, T + 1] with the mask of real targets; where asked, the source of each
-target's document. The same split on any number of ranks: each takes a contiguous run of batches, padded with empty ones so that all
-ranks compute equally often (FSDP needs that).
-A cap takes the stream's beginning, which is a random sample of documents (rows are in hash order).
+In: a `TokenSplit`. Out: `Window` batches: tokens int64 [B, T + 1] with the mask of real targets;
+where asked, the source of each target's document.
+
+All row groups are one stream, cut at stride T into windows of T + 1 tokens: a window's last target
+is the next one's first input, so nothing is dropped, unlike in training. Targets are the inputs
+shifted by one; what belongs to a target (its mask, its source) is shifted with it: index t of
+`real` and `sources` is about tokens[:, t + 1].
+
+The same windows for any number of ranks: each takes a contiguous run of batches, padded with empty
+ones so that all ranks compute equally often (a forward pass of FSDP is collective).
+A cap takes the stream's beginning, a random sample of documents (rows are in hash order).
 """
 
 from collections.abc import Iterator
@@ -17,13 +24,19 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from infra.errors import GristmillError
-from model.data.tokens import Integers, TokenSplit
+from model.data.order import Integers
+from model.data.split import TokenSplit
 from model.objectives.causal import token_losses
 
 
 class Window(NamedTuple):
-    """tokens int64 [batch, T + 1]; real bool [batch, T]: whether target t, tokens[:, t + 1], counts (the rest is padding);
-    sources int64 [batch, T]: index of the target's source in `sources`, -1 for padding and unless asked for."""
+    """A batch of windows.
+
+    tokens   int64 [B, T + 1], 0 where padded
+    real     bool [B, T]: whether target t, which is tokens[:, t + 1], counts; the rest is padding
+    sources  int64 [B, T]: index of target t's source in `ValidationWindows.sources`; -1 for padding
+             and unless asked for
+    """
 
     tokens: Tensor
     real: Tensor
@@ -33,8 +46,11 @@ class Window(NamedTuple):
 class ValidationWindows:
     """Iterable over this rank's batches; every rank yields `batches_per_rank` of them.
 
-    cap_tokens   use only so many target tokens from the beginning; 0: the whole split
+    length        T, targets of a window; batch: B, windows of a batch
+    cap_tokens    use only so many target tokens from the beginning; 0: the whole split
     with_sources  read the documents' sources too (one more column)
+    targets       in all windows of all ranks together
+    sources       the split's sources, sorted; source_bytes: of the text of each
     """
 
     def __init__(
@@ -55,7 +71,8 @@ class ValidationWindows:
         whole = int(self._ends[-1]) - 1
         if whole < 1:
             raise GristmillError(
-                f"the {split.name} split holds {whole + 1} tokens; raise val_fraction or give more text"
+                f"the {split.name} split holds {whole + 1} tokens; raise val_fraction or give more"
+                " text"
             )
         self.targets = min(whole, cap_tokens) if cap_tokens else whole
         self.windows = -(-self.targets // length)
@@ -72,15 +89,15 @@ class ValidationWindows:
             yield self._window_batch(number * self.batch)
 
     def _window_batch(self, first_window: int) -> Window:
-        tokens = np.zeros((self.batch, self.length + 1), dtype=np.int64)
-        real = np.zeros((self.batch, self.length), dtype=np.bool_)
-        sources = np.full((self.batch, self.length), -1, dtype=np.int64)
+        tokens = np.zeros((self.batch, self.length + 1), dtype=np.int64)  # [B, T + 1]
+        real = np.zeros((self.batch, self.length), dtype=np.bool_)  # [B, T]
+        sources = np.full((self.batch, self.length), -1, dtype=np.int64)  # [B, T]
         for row in range(self.batch):
             start = (first_window + row) * self.length
             end = min(start + self.length, self.targets)
             if start >= end:
                 break
-            span, owners = self._span(start, end + 1)
+            span, owners = self._span(start, end + 1)  # one more: inputs and targets, shifted
             tokens[row, : len(span)] = span
             real[row, : end - start] = True
             sources[row, : end - start] = owners[1:]
@@ -125,14 +142,21 @@ class ValidationWindows:
 def validation_loss(
     model: nn.Module, windows: ValidationWindows, device: torch.device, group: dist.ProcessGroup
 ) -> float:
-    """Mean nats a target over all ranks' windows, summed in float64. Collective; the model is left in training mode."""
+    """Mean nats a target over all ranks' windows, summed in float64; leaves the model in training.
+
+    Collective, on two groups: each forward pass gathers FSDP's shards on the model's mesh, the sums
+    meet on `group`. All ranks have equally many windows and so make equally many calls.
+    """
     model.eval()
-    totals = torch.zeros(2, dtype=torch.float64)
+    totals = torch.zeros(2, dtype=torch.float64)  # nats, targets
     for window in windows:
-        nats = token_losses(model, window.tokens.to(device)).cpu()[window.real]
+        nats = token_losses(model, window.tokens.to(device)).cpu()[window.real]  # [real targets]
         totals += torch.tensor([nats.double().sum().item(), nats.numel()], dtype=torch.float64)
     dist.all_reduce(totals, group=group)
     if isinstance(model, FSDPModule):
-        model.reshard()  # a forward pass without a backward one leaves the root's weights whole
+        # FSDP keeps the root's weights whole after a forward pass, for the backward pass, which
+        # does not come here. Left so, `named_parameters` would give whole tensors where the
+        # checkpoint that may follow expects the shards that the optimizer knows.
+        model.reshard()
     model.train()
     return float(totals[0] / totals[1])

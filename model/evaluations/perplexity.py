@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from model.data.tokens import TokenSplit
+from model.data.split import TokenSplit
 from model.data.validation import ValidationWindows
 from model.evaluations.subject import Outcome, Subject
 from model.objectives.causal import token_losses

@@ -16,8 +16,8 @@ from infra.manifest import Counts, Manifest
 from infra.process import emit
 from infra.step import Task
 from model.architectures import parameter_count
-from model.checkpoint.running import read_model
-from model.checkpoint.storage import write_tensors
+from model.checkpoint.final import read_model
+from model.checkpoint.tensors import write_tensors
 from model.config import ExportParameters
 from model.export import exporter_for
 from model.runtime import main

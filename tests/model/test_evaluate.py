@@ -1,4 +1,5 @@
-"""Evaluation: the numbers are those of a plain computation over the whole split, per source they add up, samples repeat."""
+"""Evaluation: the numbers are those of a plain computation over the whole split, per source they
+add up, samples repeat."""
 
 import json
 import math
@@ -13,17 +14,16 @@ import torch.nn.functional as F
 from infra import storage
 from infra.errors import GristmillError
 from infra.lake import Artifact
-from infra.manifest import Counts, Identity
-from infra.parameters import build, plain
+from infra.manifest import SHORT
+from infra.parameters import build
 from infra.step import Task
 from model import evaluate
 from model.architectures import build_model, init_weights
-from model.checkpoint.running import read_model
-from model.checkpoint.storage import write_tensors
+from model.checkpoint.final import read_model
 from model.config import EvaluateParameters, ModelConfig
 from model.evaluations import EVALUATIONS
 from model.steps import EVALUATE
-from tests.model.conftest import BYTES_VOCAB, Tokens, full
+from tests.model.artifacts import BYTES_VOCAB, Tokens, full, write_checkpoint
 
 CONFIG = ModelConfig(
     vocab_size=BYTES_VOCAB,
@@ -38,27 +38,11 @@ CONFIG = ModelConfig(
 
 def untrained_checkpoint(tokens: Tokens, tokenizer_digest: str) -> Artifact:
     """A checkpoints artifact with a random model in it."""
-    writer = tokens.lake.begin(
-        Identity(
-            "checkpoints",
-            "train",
-            1,
-            {},
-            {"tokens": full(tokens.tokens).digest, "tokenizer": tokenizer_digest},
-        )
-    )
     model = build_model(CONFIG)
     init_weights(model, CONFIG, seed=1)
-    weights = [(name, parameter.detach()) for name, parameter in model.named_parameters()]
-    with storage.open_write(writer.file("model.safetensors")) as stream:
-        write_tensors(
-            stream,
-            [(name, w.dtype, tuple(w.shape)) for name, w in weights],
-            (w for _, w in weights),
-        )
-    storage.write_bytes(writer.file("model.json"), json.dumps(plain(CONFIG)).encode())
-    writer.commit(Counts(), details={"tokenizer": tokenizer_digest[:12]})
-    return writer.artifact
+    inputs = {"tokens": full(tokens.tokens).digest, "tokenizer": tokenizer_digest}
+    details = {"tokenizer": tokenizer_digest[:SHORT]}
+    return write_checkpoint(tokens.lake, model, CONFIG, inputs, details)
 
 
 def evaluate_task(tokens: Tokens, checkpoint: Artifact, **parameters: Any) -> Task:

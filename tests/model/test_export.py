@@ -1,27 +1,22 @@
 """Exported models, loaded by `transformers` as anybody would load them."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from infra import storage
 from infra.errors import UsageError
 from infra.lake import Artifact, Lake
-from infra.manifest import Counts, Identity
-from infra.parameters import plain
 from infra.step import Task
 from model.architectures import build_model, init_weights
-from model.checkpoint.storage import write_tensors
 from model.config import ExportParameters, ModelConfig
 from model.export import exporter_for
 from model.export.step import run
 from model.generate import generate
 from model.presets import llama_7b, shakespeare_char, tiny
 from model.steps import EXPORT
-from tests.model.conftest import BYTES_VOCAB, Tokens
+from tests.model.artifacts import BYTES_VOCAB, Tokens, write_checkpoint
 
 LLAMA = ModelConfig(
     context_tokens=64,
@@ -50,17 +45,7 @@ def checkpoint_of(lake: Lake, shape: ModelConfig) -> tuple[Artifact, torch.nn.Mo
                     parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())
                 )
             )
-    writer = lake.begin(Identity("checkpoints", "train", 1, plain(shape), {}))
-    weights = [(name, p.detach()) for name, p in model.named_parameters()]
-    with storage.open_write(writer.file("model.safetensors")) as stream:
-        write_tensors(
-            stream,
-            [(name, w.dtype, tuple(w.shape)) for name, w in weights],
-            (w for _, w in weights),
-        )
-    storage.write_bytes(writer.file("model.json"), json.dumps(plain(shape)).encode())
-    writer.commit(Counts())
-    return writer.artifact, model
+    return write_checkpoint(lake, model, shape, {}, {}), model
 
 
 def export_task(tokens: Tokens, checkpoint: Artifact, dtype: str = "fp32") -> Task:

@@ -10,15 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from infra import storage
-from infra.manifest import Counts, Identity
-from infra.parameters import plain
 from infra.process import run
 from model.architectures import build_model, init_weights
-from model.checkpoint.storage import write_tensors
 from model.config import ModelConfig
 from model.generate import choose, generate
-from tests.model.conftest import BYTES_VOCAB, Tokens
+from tests.model.artifacts import BYTES_VOCAB, Tokens, write_checkpoint
 
 SMALL = ModelConfig(
     vocab_size=50, context_tokens=8, layers=1, heads=2, width=16, ffn_width=24, init_std=0.5
@@ -85,17 +81,8 @@ def test_the_child_process_answers_with_the_continuation(tokens: Tokens, tmp_pat
         "tokens": tokens.tokens.require().digest,
         "tokenizer": tokens.tokenizer.require().digest,
     }
-    writer = tokens.lake.begin(Identity("checkpoints", "train", 1, {}, inputs))
-    weights = [(name, p.detach()) for name, p in model.named_parameters()]
-    with storage.open_write(writer.file("model.safetensors")) as stream:
-        write_tensors(
-            stream,
-            [(name, w.dtype, tuple(w.shape)) for name, w in weights],
-            (w for _, w in weights),
-        )
-    storage.write_bytes(writer.file("model.json"), json.dumps(plain(shape)).encode())
-    writer.commit(Counts())
-    place = [writer.artifact.lake_root, "checkpoints", "default", writer.artifact.digest]
+    checkpoint = write_checkpoint(tokens.lake, model, shape, inputs, {})
+    place = [checkpoint.lake_root, "checkpoints", "default", checkpoint.digest]
     request = {
         "checkpoint": place,
         "prompt": "ab",

@@ -1,4 +1,4 @@
-"""Training under torchrun: nothing is lost by a kill, the number of processes does not matter, SIGTERM saves."""
+"""Training in processes: nothing is lost by a kill, their number does not matter, SIGTERM saves."""
 
 import json
 import signal
@@ -12,18 +12,15 @@ import pytest
 import torch
 
 from infra import storage
-from infra.errors import GristmillError
 from infra.step import Task
 from model.steps import TRAIN as STEP
-from tests.model.conftest import (
-    Tokens,
+from tests.model.artifacts import Tokens, write_tokens
+from tests.model.training import (
     final_weights,
-    full,
     kill_training,
     start_training,
     train,
     train_task,
-    write_tokens,
 )
 
 OWNER = """
@@ -202,13 +199,6 @@ def test_the_request_survives_the_way_to_the_child(tokens: Tokens) -> None:
     task = train_task(tokens, "request")
     again = Task.from_request(STEP, json.loads(json.dumps(task.request())))
     assert again.identity.digest == task.identity.digest
-
-
-def test_tokens_without_a_validation_split_are_refused(tokens: Tokens) -> None:
-    from model.data.tokens import TokenSplit
-
-    with pytest.raises(GristmillError, match="no 'test' split"):
-        TokenSplit(full(tokens.tokens), "test")
 
 
 def test_weights_are_finite(reference: tuple[Task, list[dict[str, Any]]]) -> None:

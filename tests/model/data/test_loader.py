@@ -1,4 +1,4 @@
-"""The loader's contract: each sequence once an epoch, the same global batch for any number of processes, one integer of state."""
+"""The loader: the same global batch for any number of processes, one integer of state."""
 
 from pathlib import Path
 
@@ -6,16 +6,11 @@ import numpy as np
 import pytest
 
 from infra.errors import GristmillError
-from model.data import tokens as data
-from model.data.tokens import Shape, TokenSplit, TrainLoader
-from model.data.validation import ValidationWindows
-from tests.model.conftest import Tokens, write_tokens
-
-LENGTH = 32
-
-
-def streams(groups: list[list[np.ndarray]]) -> list[np.ndarray]:
-    return [np.concatenate(group).astype(np.int64) for group in groups]
+from model.data import order
+from model.data.loader import Shape, TrainLoader
+from model.data.split import TokenSplit
+from tests.model.artifacts import Tokens, write_tokens
+from tests.model.data.streams import LENGTH, streams
 
 
 def expected_sequences(tokens: Tokens) -> set[tuple[int, ...]]:
@@ -47,9 +42,9 @@ def global_batch(tokens: Tokens, consumed: int, world: int, micro: int) -> np.nd
 def test_an_epoch_holds_every_sequence_exactly_once(
     tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "WINDOW", 2)
+    monkeypatch.setattr(order, "WINDOW", 2)
     one = loader(tokens)
-    rows = one.read(np.arange(one.sequences))
+    rows = one.read(np.arange(one.order.sequences))
     assert len({tuple(row) for row in rows.tolist()}) == len(rows)
     assert {tuple(row) for row in rows.tolist()} == expected_sequences(tokens)
 
@@ -57,9 +52,9 @@ def test_an_epoch_holds_every_sequence_exactly_once(
 def test_memory_holds_no_more_than_a_window_of_row_groups(
     tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "WINDOW", 2)
+    monkeypatch.setattr(order, "WINDOW", 2)
     one = loader(tokens)
-    for position in range(2 * one.sequences):
+    for position in range(2 * one.order.sequences):
         one.read(np.array([position]))
         assert len(one._window) <= 2
 
@@ -67,13 +62,13 @@ def test_memory_holds_no_more_than_a_window_of_row_groups(
 def test_dropped_and_used_tokens_add_up(tokens: Tokens) -> None:
     one = loader(tokens)
     used = sum(((len(s) - 1) // LENGTH) * LENGTH + 1 for s in streams(tokens.train))
-    assert used + one.dropped_tokens == one.split.tokens
+    assert used + one.order.dropped_tokens == one.split.tokens
 
 
 def test_the_next_epoch_has_another_order_of_the_same_sequences(tokens: Tokens) -> None:
     one = loader(tokens)
-    first = one.read(np.arange(one.sequences)).tolist()
-    second = one.read(np.arange(one.sequences, 2 * one.sequences)).tolist()
+    first = one.read(np.arange(one.order.sequences)).tolist()
+    second = one.read(np.arange(one.order.sequences, 2 * one.order.sequences)).tolist()
     assert first != second
     assert sorted(first) == sorted(second)
 
@@ -106,49 +101,7 @@ def test_a_split_too_small_for_one_sequence_is_refused(tokens: Tokens) -> None:
         TrainLoader(TokenSplit(tokens.tokens, "train"), Shape(100_000, 2, 1), 0)
 
 
-@pytest.mark.parametrize(("world", "batch"), [(1, 4), (2, 3), (3, 16)])
-def test_validation_covers_every_token_but_the_first_once(
-    tokens: Tokens, world: int, batch: int
-) -> None:
-    stream = np.concatenate(streams(tokens.val))
-    seen, contexts, counts = [], [], []
-    for rank in range(world):
-        windows = ValidationWindows(TokenSplit(tokens.tokens, "val"), LENGTH, batch, rank, world)
-        batches = list(windows)
-        counts.append(len(batches))
-        for window in batches:
-            seen += window.tokens[:, 1:][window.real].tolist()
-            contexts += window.tokens[:, :-1][window.real].tolist()
-    assert seen == stream[1:].tolist()
-    assert contexts == stream[:-1].tolist()
-    assert len(set(counts)) == 1
-
-
-def test_a_capped_validation_is_the_beginning(tokens: Tokens) -> None:
-    stream = np.concatenate(streams(tokens.val))
-    windows = ValidationWindows(TokenSplit(tokens.tokens, "val"), LENGTH, 4, cap_tokens=100)
-    assert [t for w in windows for t in w.tokens[:, 1:][w.real].tolist()] == stream[1:101].tolist()
-
-
-def test_each_validation_token_knows_its_source(tokens: Tokens) -> None:
-    windows = ValidationWindows(TokenSplit(tokens.tokens, "val"), LENGTH, 4, with_sources=True)
-    owners = np.concatenate(
-        [np.full(len(d), index % 2) for group in tokens.val for index, d in enumerate(group)]
-    )
-    names = np.array(["web", "books"])[owners]
-    found = [windows.sources[s] for w in windows for s in w.sources[w.real].tolist()]
-    assert found == names[1:].tolist()
-    assert sum(windows.source_bytes.values()) == windows.split.bytes
-
-
-def test_a_file_that_disagrees_with_the_manifest_is_refused(tokens: Tokens, tmp_path: Path) -> None:
-    split = TokenSplit(tokens.tokens, "train")
-    split.row_groups[0] = split.row_groups[0]._replace(tokens=7)
-    with pytest.raises(GristmillError, match="tokenize again"):
-        split.read(0)
-
-
-def test_reading_does_not_depend_on_the_python_process(tmp_path: Path) -> None:
+def test_reading_does_not_depend_on_the_lake(tmp_path: Path) -> None:
     first, second = write_tokens(str(tmp_path / "a")), write_tokens(str(tmp_path / "b"))
     np.testing.assert_array_equal(
         loader(first).read(np.arange(50)), loader(second).read(np.arange(50))
