@@ -5,13 +5,13 @@ from prefect.artifacts import create_table_artifact
 
 from flows.chain.chain import chain
 from flows.chain.parameters import PipelineParameters
-from flows.running.whole import only, run_chain
+from flows.running.tasks import make_all, only
 
 
 @flow(name="evaluate", flow_run_name="evaluate {parameters.name}")
 def evaluate(parameters: PipelineParameters) -> dict[str, str]:
     """Score the checkpoint that the parameters lead to (`train` makes it) and export it for other tools."""
-    scores, models = run_chain(only(chain(parameters), "evaluate", "export"))
+    scores, models = make_all(only(chain(parameters), "evaluate", "export"))
     table = [
         {"score": k, "value": v}
         for k, v in scores.manifest.details.items()

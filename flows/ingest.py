@@ -7,13 +7,13 @@ from flows.card.funnel import funnel
 from flows.chain.chain import chain
 from flows.chain.parameters import PipelineParameters
 from flows.running.children import Outcome
-from flows.running.whole import run_chain
+from flows.running.tasks import make_all
 
 
 @flow(name="ingest", flow_run_name="ingest {parameters.name}")
 def ingest(parameters: PipelineParameters) -> dict[str, str]:
     """Extract, filter, deduplicate, train the tokenizer, tokenize: kind -> artifact folder."""
-    outcomes = run_chain(chain(parameters, "tokenize"))
+    outcomes = make_all(chain(parameters, "tokenize"))
     create_table_artifact(
         table=funnel_table(outcomes),
         key="funnel",

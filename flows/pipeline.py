@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows.chain.bound import bound
 from flows.chain.parameters import PipelineParameters
 from flows.evaluate import evaluate
 from flows.ingest import ingest
@@ -11,5 +12,11 @@ from flows.train import train
 
 @flow(name="pipeline", flow_run_name="pipeline {parameters.name}")
 def pipeline(parameters: PipelineParameters) -> dict[str, str]:
-    """Ingest, train, evaluate, report. Returns kind -> artifact folder; every step that is there already is skipped."""
-    return {**ingest(parameters), **train(parameters), **evaluate(parameters), **report(parameters)}
+    """Ingest, train, evaluate, report: kind -> artifact folder; every step that is there already is skipped."""
+    with bound(parameters.root, parameters.input):
+        return {
+            **ingest(parameters),
+            **train(parameters),
+            **evaluate(parameters),
+            **report(parameters),
+        }

@@ -7,13 +7,13 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.chain.chain import chain
 from flows.chain.parameters import PipelineParameters
-from flows.running.whole import only, run_chain
+from flows.running.tasks import make_all, only
 
 
 @flow(name="report", flow_run_name="report {parameters.name}")
 def report(parameters: PipelineParameters) -> dict[str, str]:
     """Write the report card of the run that the parameters lead to (`evaluate` makes its scores)."""
-    (outcome,) = run_chain(only(chain(parameters), "report"))
+    (outcome,) = make_all(only(chain(parameters), "report"))
     card = outcome.task.artifact.file("report.html")
     create_markdown_artifact(
         key="report-card",

@@ -8,14 +8,14 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from flows.card.figures import data_uri, loss_curve
 from flows.chain.chain import chain
 from flows.chain.parameters import PipelineParameters
-from flows.running.whole import only, run_chain
+from flows.running.tasks import make_all, only
 from infra import tracking
 
 
 @flow(name="train", flow_run_name="train {parameters.name}")
 def train(parameters: PipelineParameters) -> dict[str, str]:
     """Train on the tokens that the parameters lead to; they must be there (`ingest` makes them)."""
-    (outcome,) = run_chain(only(chain(parameters, "train"), "train"))
+    (outcome,) = make_all(only(chain(parameters, "train"), "train"))
     create_markdown_artifact(
         key="loss",
         markdown=loss_page(outcome.manifest.details),

@@ -22,8 +22,10 @@ class Settings(BaseSettings):
     spark_driver_memory: str = Field(
         "4g", alias="GRISTMILL_DRIVER_MEMORY", description="heap of the Spark driver"
     )
-    spark_jars: Path | None = Field(
-        None, alias="GRISTMILL_SPARK_JARS", description="directory of S3A jars; Maven otherwise"
+    spark_environment: str = Field(
+        "",
+        alias="GRISTMILL_SPARK_ENVIRONMENT",
+        description="archive of the Python environment for executors elsewhere (venv-pack)",
     )
     spark_conf: str = Field(
         "",

@@ -1,7 +1,10 @@
-"""Presets: functions that return a whole `TrainParameters`. PRESETS names them. No torch here."""
+"""Presets: a whole training each, with what it needs of the steps before it. No torch here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from infra.parameters import plain
 from model.config import ModelConfig, OptimizerParameters, TrainParameters
 
 
@@ -95,9 +98,27 @@ def llama_7b() -> TrainParameters:
     )
 
 
-PRESETS: dict[str, Callable[[], TrainParameters]] = {
-    "tiny": tiny,
-    "shakespeare_char": shakespeare_char,
-    "gpt2_small": gpt2_small,
-    "llama_7b": llama_7b,
+@dataclass(frozen=True)
+class Preset:
+    """A whole training, and what it needs of the steps before it: step -> parameter -> value."""
+
+    train: Callable[[], TrainParameters]
+    before: Mapping[str, Mapping[str, Any]]
+
+
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset(tiny, {"tokenizer": {"vocab_size": 4096}}),
+    "shakespeare_char": Preset(
+        shakespeare_char,
+        {"tokenizer": {"type": "chars"}, "tokenize": {"split_by": "tail", "val_fraction": 0.1}},
+    ),
+    "gpt2_small": Preset(gpt2_small, {"tokenizer": {"vocab_size": 50304}}),
+    "llama_7b": Preset(llama_7b, {"tokenizer": {"vocab_size": 32000}}),
 }
+
+
+def values_of(name: str) -> dict[str, dict[str, Any]]:
+    """All values of a preset: step -> parameter -> value, plain data."""
+    preset = PRESETS[name]
+    before = {step: dict(values) for step, values in preset.before.items()}
+    return {**before, "train": plain(preset.train())}

@@ -1,7 +1,8 @@
-"""The step `report`, declared without importing what runs the gate and draws the card (`flows.card.write`)."""
+"""The step `report`, declared without importing what runs the gate and draws the card
+(`flows.card.write`)."""
 
 from infra.parameters import option, parameters
-from infra.step import Step
+from infra.step import Launch, Rate, Step
 
 
 @parameters
@@ -17,7 +18,10 @@ REPORT = Step(
     name="report",
     kind="report",
     version=1,
+    help="The report card; registers the model and moves `champion` on a measured win.",
     parameters=ReportParameters,
-    inputs=("scores", "models"),
+    reads=("scores", "models"),
     module="flows.card.write",
+    launch=Launch.HERE,
+    rate=Rate(5.0, "run"),
 )

@@ -16,13 +16,13 @@ from flows.card.figures import FILTERS, data_uri, loss_curve
 from flows.card.funnel import funnel
 from flows.card.gate import gate
 from flows.card.rejected import rejected_samples
+from flows.chain.steps import STEPS, place
 from infra import storage, tracking
-from infra.lake import KINDS, Artifact
+from infra.lake import Artifact
 from infra.manifest import SHORT, Counts, Manifest
 from infra.step import Task
 
 PAGE = "report.html"
-FUNNEL = ("documents", "clean", "dedup", "tokens")
 
 
 def run(task: Task) -> Manifest:
@@ -58,11 +58,11 @@ def collect(task: Task, verdict: dict[str, Any]) -> dict[str, Any]:
     found = task.lake.ancestors(task.inputs["scores"], task.inputs["models"])
     made = sorted(
         ((artifact, artifact.require()) for artifact in found),
-        key=lambda each: (KINDS.index(each[0].kind), each[1].started_at),
+        key=lambda each: (place(each[1].step), each[1].started_at),
     )
     last = {artifact.kind: manifest for artifact, manifest in made}
     training = last["checkpoints"].details
-    stages = [(artifact, manifest) for artifact, manifest in made if artifact.kind in FUNNEL]
+    stages = [each for each in made if STEPS[each[1].step].funnel]
     curve = loss_curve(training.get("curve", []))
     return {
         "title": task.parameters.title or task.name,

@@ -1,141 +1,92 @@
-"""From parameters to tasks: which steps lead from what is there (crawl files or an artifact) to what is wanted.
+"""From parameters to tasks: which steps lead from what is there (crawl files, artifacts) to what is wanted.
 
-Identities follow from declarations alone, so the whole chain, with every digest, is known before anything runs.
+The chain is found by walking back from the goal through the declared inputs. Identities follow from
+declarations alone, so the whole chain, with every digest, is known before anything runs.
 """
 
-from typing import Any
-
+from flows.chain.bound import Start, newest, start_of
 from flows.chain.parameters import PipelineParameters
-from flows.chain.steps import QUALITY, STEPS
+from flows.chain.steps import STEPS, makers, place
+from infra.crawl import Source
 from infra.errors import UsageError
 from infra.lake import Artifact, Lake
-from infra.step import Source, Task, sources_of
-
-ORDER = (
-    "extract",
-    "filter",
-    "dedup",
-    "tokenizer",
-    "tokenize",
-    "train",
-    "evaluate",
-    "export",
-    "report",
-)
-ROLES = {"documents": "documents", "clean": "documents", "dedup": "documents"}
-"""Kind of artifact -> the role in which later steps read it, where they differ."""
+from infra.step import CRAWL, Step, Task
 
 
-def chain(
-    parameters: PipelineParameters,
-    goal: str = "report",
-    start: Artifact | None = None,
-    quality: bool = True,
-) -> list[Task]:
+def chain(parameters: PipelineParameters, goal: str = "report", *, whole: bool = True) -> list[Task]:
     """The tasks that lead to `goal`, in order.
 
-    start    an artifact to begin from; the crawl files of `parameters.input` otherwise
-    quality  include filter and dedup on the way (a whole run does; a single step asked for raw input does not)
+    whole  a run: optional steps are on the way unless `without` names them, and it starts from `input`.
+           Otherwise one step is asked for: optional steps are left out but for the goal, and without
+           `input` it starts from the newest artifact that it can read.
     Raises UsageError when the way does not exist.
     """
     lake = Lake.at(parameters.root)
-    if start is None and not parameters.input:
+    main = STEPS[goal].reads[0]
+    references = parameters.input
+    if not references and (whole or main == CRAWL):
         raise UsageError(
-            f"{goal}: give --input: crawl files, a directory, a quoted glob, s3:// or https://"
+            f"{goal}: give --input: crawl files, a directory, a quoted glob, s3:// or https://,"
+            " or an artifact of the lake"
         )
-    crawl: list[Source] = [] if start else sources_of(parameters.input)
-    have = lineage_roles(lake, start) if start else {}
-    tasks: list[Task] = []
-    for name in ORDER:
-        step = STEPS[name]
-        role = ROLES.get(step.kind, step.kind)
-        wanted = name == goal or (quality or name not in QUALITY)
-        there = role in have and role != "documents"
-        passed = (
-            start is not None
-            and name in (*QUALITY, "extract")
-            and not (name == goal and "documents" in have)
-        )
-        if (
-            not wanted
-            or (there and name != goal)
-            or passed
-            or (name == "export" and goal not in ("export", "report"))
-        ):
-            continue
-        if name != "extract" and any(r not in have for r in step.inputs):
-            missing = next(r for r in step.inputs if r not in have)
-            raise UsageError(
-                f"{name}: needs {missing}; give --input an artifact that leads there (`gristmill ls` lists them)"
-            )
-        task = Task(
-            step=step,
-            lake=lake,
-            name=parameters.name,
-            parameters=parameters.section(name),
-            inputs={r: have[r] for r in step.inputs if r != "crawl"},
-            crawl=crawl if name == "extract" else [],
-        )
-        tasks.append(task)
-        have[role] = task.artifact
-        if name == goal:
-            break
-    return tasks
-
-
-def lineage_roles(lake: Lake, artifact: Artifact) -> dict[str, Artifact]:
-    """The artifact and all it was made from, by the role in which a later step reads them; the nearest one wins."""
-    have: dict[str, Artifact] = {}
-    for ancestor in lake.ancestors(artifact):
-        have.setdefault(ROLES.get(ancestor.kind, ancestor.kind), ancestor)
-    return have
-
-
-def start_of(lake: Lake, references: list[str], goal: str, name: str) -> Artifact | None:
-    """What `--input` names: an artifact of the lake, or None when it names crawl files.
-
-    Without any reference: the newest artifact with this name that can be the main input of `goal`.
-    """
-    main = STEPS[goal].inputs[0]
     if not references:
-        kinds = [kind for kind, role in ROLES.items() if role == main] or [main]
-        if main == "crawl":
-            raise UsageError(f"{goal}: give --input: crawl files, a directory or a URI")
-        candidates = [
-            a
-            for kind in kinds
-            for a in lake.artifacts(kind)
-            if a.name == name and kind != STEPS[goal].kind
-        ]
-        if not candidates:
-            raise UsageError(
-                f"{goal}: no {main} named '{name}' in {lake.root}; give --input or run the step before"
+        references = [newest(lake, main, parameters.name, goal)]
+    walk = _Walk(lake, parameters, start_of(parameters.root, references), goal, whole)
+    walk.task(STEPS[goal])
+    return [walk.tasks[name] for name in STEPS if name in walk.tasks]
+
+
+class _Walk:
+    """The way back from a goal."""
+
+    def __init__(
+        self, lake: Lake, parameters: PipelineParameters, start: Start, goal: str, whole: bool
+    ) -> None:
+        self.lake, self.parameters, self.start = lake, parameters, start
+        self.goal, self.whole = goal, whole
+        self.tasks: dict[str, Task] = {}
+
+    def task(self, step: Step) -> Task:
+        """The task of a step, with all that it needs before it."""
+        if step.name not in self.tasks:
+            roles = [role for role in step.reads if role != CRAWL]
+            self.tasks[step.name] = Task(
+                step=step,
+                lake=self.lake,
+                name=self.parameters.name,
+                parameters=self.parameters.section(step.name),
+                inputs={role: self.need(role, step) for role in roles},
+                crawl=self.crawl(step) if CRAWL in step.reads else (),
             )
-        return lake.find(candidates[-1].uri)
-    if len(references) == 1 and goal != "extract":
-        try:
-            return lake.find(references[0])
-        except UsageError as error:
-            if "several" in str(error):
-                raise
-    return None
+        return self.tasks[step.name]
 
+    def need(self, role: str, reader: Step) -> Artifact:
+        """What plays the role for the reader: the output of the last step before it that the run includes,
+        else what the user gave."""
+        given = self.start.artifacts.get(role)
+        first = place(self.start.makers[role]) + 1 if given else 0
+        on_the_way = [
+            step
+            for step in makers(role)
+            if first <= place(step.name) < place(reader.name) and self.includes(step)
+        ]
+        if on_the_way:
+            return self.task(on_the_way[-1]).artifact
+        if given is None:
+            raise UsageError(
+                f"{reader.name}: needs {role}; give --input an artifact that leads there"
+                " (`gristmill ls` lists them)"
+            )
+        return given
 
-def declared(task: Task) -> dict[str, Any]:
-    """The flat declared fields of a task: `parameter.x`, `input.role`, `version` -> value, for comparing identities."""
-    identity = task.identity
-    flat: dict[str, Any] = {"version": identity.version}
-    flat |= {f"input {role}": digest[:12] for role, digest in identity.inputs.items()}
-    return flat | flatten(identity.parameters)
+    def includes(self, step: Step) -> bool:
+        """Whether the run has this step."""
+        if not step.optional or step.name == self.goal:
+            return True
+        return self.whole and step.name not in self.parameters.without
 
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, keys joined by dots."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= (
-            flatten(value, f"{prefix}{key}.")
-            if isinstance(value, dict)
-            else {f"{prefix}{key}": value}
-        )
-    return flat
+    def crawl(self, step: Step) -> tuple[Source, ...]:
+        """The raw files."""
+        if not self.start.crawl:
+            raise UsageError(f"{step.name}: give --input: crawl files, a directory or a URI")
+        return self.start.crawl

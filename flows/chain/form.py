@@ -1,10 +1,10 @@
 """How a section of parameters looks in Prefect's form.
 
-The form sends every default that it shows, as if the user had typed it. So a field that a preset may change is shown empty: it is not
-sent unless filled in, and the preset decides, as it does on the command line.
+The form sends every default that it shows, as if the user had typed it. So a field that a preset may change
+is shown empty: it is not sent unless filled in, and the preset decides, as it does on the command line.
 """
 
-from collections.abc import Set
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, WithJsonSchema
@@ -12,39 +12,38 @@ from pydantic import TypeAdapter, WithJsonSchema
 EMPTY = "; empty: what the preset says"
 
 
-def section(parameters: type, from_preset: Set[str] | None = None) -> WithJsonSchema:
-    """The JSON schema of a parameter dataclass. `from_preset`: the fields that are shown empty; None for all, nested ones too."""
+def section(parameters: type, changed: Mapping[str, Any]) -> WithJsonSchema:
+    """The JSON schema of a parameter dataclass. changed: the fields that some preset changes, nested as they
+    are: these are shown empty."""
     schema = TypeAdapter(parameters).json_schema()
-    return WithJsonSchema(_shown(schema, schema.get("$defs", {}), from_preset))
+    return WithJsonSchema(_shown(schema, schema.get("$defs", {}), changed))
 
 
 def _shown(
-    schema: dict[str, Any], nested: dict[str, Any], from_preset: Set[str] | None
+    schema: dict[str, Any], nested: dict[str, Any], changed: Mapping[str, Any]
 ) -> dict[str, Any]:
     """An object's schema, with nested objects in their place instead of references."""
     properties = {}
     for name, field in schema["properties"].items():
         if "$ref" in field:
-            field = _shown(nested[field["$ref"].rpartition("/")[2]], nested, from_preset) | {
-                "title": name.title()
-            }
-        elif from_preset is None or name in from_preset:
+            inner = nested[field["$ref"].rpartition("/")[2]]
+            field = _shown(inner, nested, changed.get(name, {})) | {"title": name.title()}
+        elif name in changed:
             field = _choice(field)
-            field["description"] += "" if from_preset is None else EMPTY
+            field["description"] += EMPTY
         properties[name] = field
-    return {key: value for key, value in schema.items() if key not in ("$defs", "title")} | {
-        "properties": properties
-    }
+    rest = {key: value for key, value in schema.items() if key not in ("$defs", "title")}
+    return rest | {"properties": properties}
 
 
 def _choice(field: dict[str, Any]) -> dict[str, Any]:
-    """A field's schema without its default. A switch would be off and a constant sent: both are lists to choose from, empty at first."""
+    """A field's schema without its default. A switch would be off and a constant sent: both are lists to
+    choose from, empty at first."""
+    without = {key: value for key, value in field.items() if key != "default"}
     if field.get("type") == "boolean":
-        return {key: value for key, value in field.items() if key not in ("default", "type")} | {
-            "enum": [True, False]
-        }
+        del without["type"]
+        return without | {"enum": [True, False]}
     if "const" in field:
-        return {key: value for key, value in field.items() if key not in ("default", "const")} | {
-            "enum": [field["const"]]
-        }
-    return {key: value for key, value in field.items() if key != "default"}
+        del without["const"]
+        return without | {"enum": [field["const"]]}
+    return without

@@ -1,46 +1,38 @@
-"""The dry run: for each step of a chain, hit or rebuild, why, and what to expect. Nothing is started or written.
+"""The dry run: for each step of a chain, hit or rebuild, why, and what to expect. Nothing is started or
+written.
 
-Expectations come from the newest artifact that the same step wrote in this lake (rows kept per row, seconds per row); where there is
-none, from the rates below. They are for orientation: a plan says how long, not how fast.
+Expectations come from the newest artifact that the same step wrote in this lake (rows kept per row, seconds
+per row); where there is none, from the step's declared rate. They are for orientation: a plan says how long,
+not how fast. Shards are counted exactly: which of those that a step needs are in the lake.
 """
 
-import time
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from flows.chain.chain import declared, flatten
+from infra import storage
 from infra.lake import Lake
-from infra.manifest import Manifest
-from infra.step import Task
+from infra.lake.rows import stacks_of
+from infra.manifest import SHARDS, SHORT, Identity, Manifest
+from infra.parameters import flatten
+from infra.step import DOCUMENTS, Task
+from jobs.crawl.bundles import bundles
 
 PAGE_BYTES = 16_000
 """Compressed bytes of a crawl file a page: between 12,000 and 40,000 in common crawls."""
 TOKENS_PER_DOCUMENT = 900
-RATES: dict[str, tuple[float, float]] = {
-    "sample": (1.0, 0.02),
-    "extract": (0.5, 0.02),
-    "filter": (0.5, 0.004),
-    "dedup": (0.9, 0.01),
-    "tokenizer": (1.0, 0.003),
-    "tokenize": (1.0, 0.004),
-    "train": (1.0, 0.2),
-    "evaluate": (1.0, 0.05),
-    "export": (1.0, 5.0),
-    "report": (1.0, 5.0),
-}
-"""Step -> (rows out a row in, seconds a row), before the lake has measurements of its own."""
-ONCE = ("export", "report")
-"""Steps whose time does not grow with the documents."""
+Names = list[list[str]]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the plan. Expectations are None where the step has no such figure."""
+    """One row of the plan. Expectations are None where the step has no such figure; `shards` is empty where it has none."""
 
     step: str
     path: str
     hit: bool
     reason: str
+    shards: str
     documents: int | None
     tokens: int | None
     seconds: float
@@ -49,41 +41,33 @@ class Line:
 def plan(tasks: list[Task]) -> list[Line]:
     """A line for each task of the chain."""
     lines = []
+    shards = _Shards()
     documents = 0.0
     tokens: int | None = None
     for task in tasks:
+        step = task.step
         manifest = task.artifact.manifest()
         last = newest(task.lake, task)
         if task.crawl:
             documents = sum(source.size_bytes for source in task.crawl) / PAGE_BYTES
         kept, pace = _rates(task, last)
-        rows = (
-            task.parameters.steps
-            if task.step.name == "train"
-            else 1
-            if task.step.name in ONCE
-            else documents
-        )
         if manifest:
             seconds = 0.0
-            documents = (
-                manifest.counts.rows_out
-                if task.step.kind in ("documents", "clean", "dedup", "tokens")
-                else documents
-            )
+            documents = manifest.counts.rows_out if step.funnel else documents
             tokens = _tokens(manifest) or tokens
         else:
-            seconds = pace * rows
-            if task.step.kind in ("documents", "clean", "dedup"):
-                documents *= kept
-            if task.step.name == "tokenize":
+            units = {"document": documents, "run": 1, "step": getattr(task.parameters, "steps", 1)}
+            seconds = pace * units[step.rate.unit]
+            documents *= kept if step.plays == DOCUMENTS else 1
+            if step.plays == "tokens":
                 tokens = int(documents * TOKENS_PER_DOCUMENT)
         lines.append(
             Line(
-                task.step.name,
+                step.name,
                 task.artifact.uri,
                 manifest is not None,
                 why(task, manifest, last),
+                shards.count(task, manifest),
                 int(documents) or None,
                 tokens,
                 seconds,
@@ -92,27 +76,74 @@ def plan(tasks: list[Task]) -> list[Line]:
     return lines
 
 
+class _Shards:
+    """The names of the shards along a chain, known from declarations alone, and which of them are there."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, Names | None] = {}
+        self._there = cache(_there)
+
+    def count(self, task: Task, manifest: Manifest | None) -> str:
+        """How many shards of each map are there and how many are new; remembers them for the steps that follow."""
+        names = self._read(task)
+        said = []
+        if manifest is None:
+            for shard_map in task.step.maps(task):
+                if task.crawl:
+                    made = [shard_map.shard_name(b.identity()) for b in bundles(task.crawl)]
+                    names = [[name] for name in made]
+                elif names is None:
+                    return ""
+                else:
+                    made = [shard_map.shard_name(name) for name in names]
+                    if shard_map.layer:
+                        names = [[*before, name] for before, name in zip(names, made)]
+                there = len(self._there(task.lake.root, shard_map.name).intersection(made))
+                said.append(f"{shard_map.name} {there} there, {len(made) - there} new")
+        elif task.step.plays == DOCUMENTS:
+            names = [stack.names for stack in stacks_of(manifest)]
+        self._names[task.artifact.digest] = names
+        return "; ".join(said)
+
+    def _read(self, task: Task) -> Names | None:
+        """The shards of the documents that the task reads."""
+        documents = task.inputs.get(DOCUMENTS)
+        if documents is None:
+            return None
+        if documents.digest not in self._names:
+            manifest = documents.manifest()
+            stacks = stacks_of(manifest) if manifest else None
+            self._names[documents.digest] = stacks and [stack.names for stack in stacks]
+        return self._names[documents.digest]
+
+
+def _there(root: str, shard_map: str) -> set[str]:
+    """The names of the finished shards of a map."""
+    listed = storage.list_names(storage.join(root, SHARDS, shard_map))
+    notes = (info.path for info in listed if info.path.endswith(".json"))
+    return {f"{shard_map}/{path.removesuffix('.json')}" for path in notes}
+
+
 def _tokens(manifest: Manifest) -> int | None:
     return sum(v for k, v in manifest.counts.extra.items() if k.startswith("tokens_")) or None
 
 
 def _rates(task: Task, last: Manifest | None) -> tuple[float, float]:
-    kept, pace = RATES[task.step.name]
-    if last and last.step in ONCE:
+    """(rows kept a row, seconds a unit)."""
+    rate = task.step.rate
+    if last and rate.unit == "run":
         return 1.0, last.seconds
     if last and last.counts.rows_in:
-        rows = last.details.get("steps") or last.details.get("documents") or last.counts.rows_in
-        return last.counts.rows_out / last.counts.rows_in, last.seconds / max(1, rows)
-    return kept, pace
+        units = last.details.get("steps") if rate.unit == "step" else last.counts.rows_in
+        return last.counts.rows_out / last.counts.rows_in, last.seconds / max(1, units or 1)
+    return rate.kept, rate.seconds
 
 
 def newest(lake: Lake, task: Task) -> Manifest | None:
     """The newest finished artifact that this step wrote under this name."""
     found = [a for a in lake.artifacts(task.step.kind) if a.name == task.name]
-    manifests = [
-        m for m in (a.manifest() for a in reversed(found)) if m and m.step == task.step.name
-    ]
-    return manifests[0] if manifests else None
+    manifests = (a.manifest() for a in reversed(found))
+    return next((m for m in manifests if m and m.step == task.step.name), None)
 
 
 def why(task: Task, manifest: Manifest | None, last: Manifest | None) -> str:
@@ -121,25 +152,24 @@ def why(task: Task, manifest: Manifest | None, last: Manifest | None) -> str:
         return f"finished {age(manifest.started_at)}, manifest verifies"
     if last is None:
         return "not there yet"
-    mine = declared(task)
-    theirs: dict[str, Any] = (
-        {"version": last.version}
-        | {f"input {r}": d[:12] for r, d in last.inputs.items()}
-        | flatten(last.parameters)
-    )
-    changed = [
-        key for key in sorted(mine.keys() | theirs.keys()) if mine.get(key) != theirs.get(key)
-    ]
+    mine, theirs = declared(task.identity), declared(last.identity)
+    changed = [key for key in sorted(mine | theirs) if mine.get(key) != theirs.get(key)]
     inputs = [key.removeprefix("input ") for key in changed if key.startswith("input ")]
     fields = [
-        f"{key}: {short(theirs.get(key))} -> {short(mine.get(key))}"
+        f"{key}: {shown(theirs.get(key))} -> {shown(mine.get(key))}"
         for key in changed
         if not key.startswith("input ")
     ]
     return "; ".join(fields[:3] + ([f"other {' and '.join(inputs)}"] if inputs else []))
 
 
-def short(value: Any) -> str:
+def declared(identity: Identity) -> dict[str, Any]:
+    """The declared fields of an identity, flat: `parameter.x`, `input role`, `version` -> value."""
+    inputs = {f"input {role}": digest[:SHORT] for role, digest in identity.inputs.items()}
+    return {"version": identity.version, **inputs, **flatten(identity.parameters)}
+
+
+def shown(value: Any) -> str:
     """A value of a parameter in at most 40 characters."""
     text = "-" if value is None else str(value)
     return text if len(text) <= 40 else text[:37] + "..."
@@ -147,4 +177,4 @@ def short(value: Any) -> str:
 
 def age(started_at: str) -> str:
     """`2026-11-22 10:00` as the manifest has it."""
-    return started_at[:16].replace("T", " ") if started_at else time.strftime("%Y-%m-%d %H:%M")
+    return started_at[:16].replace("T", " ")

@@ -1,39 +1,35 @@
-"""All steps, in the order of the pipeline, and the processes that run them."""
+"""All steps, in the order of the pipeline. Everything else about them follows from their declarations."""
 
-import sys
-
+import jobs.steps
+import model.steps
 from flows.card.step import REPORT
-from infra.step import Step, Task
-from jobs import sample
-from jobs.steps import STEPS as SPARK_STEPS
-from model.steps import EVALUATE, EXPORT, TRAIN
+from infra.step import CRAWL, Step
 
-SPARK = tuple(SPARK_STEPS)
 STEPS: dict[str, Step] = {
-    step.name: step
-    for step in (
-        sample.STEP,
-        *(step for step, _ in SPARK_STEPS.values()),
-        TRAIN,
-        EVALUATE,
-        EXPORT,
-        REPORT,
-    )
+    step.name: step for step in (*jobs.steps.STEPS, *model.steps.STEPS, REPORT)
 }
-QUALITY = ("filter", "dedup")
-"""Steps between documents and documents: part of a whole run, left out when a single later step is asked for raw input."""
 
 
-def command(task: Task, request: str) -> list[str]:
-    """The argument list of the child process that runs a step outside Spark; `request` is the file with the task."""
-    if task.step is TRAIN:
-        torchrun = [
-            "torch.distributed.run",
-            "--standalone",
-            "--shutdown-timeout",
-            "20",
-            "--nproc-per-node",
-            str(task.parameters.processes),
-        ]
-        return [sys.executable, "-m", *torchrun, "-m", task.step.module, request]
-    return [sys.executable, "-m", task.step.module, request]
+def place(name: str) -> int:
+    """Where a step stands in the order."""
+    return list(STEPS).index(name)
+
+
+def of_chain() -> list[Step]:
+    """The steps that lead from crawl files to the report: all but those that read nothing."""
+    return [step for step in STEPS.values() if step.reads]
+
+
+def kinds() -> list[str]:
+    """Every kind of artifact, in the order of the steps."""
+    return [step.kind for step in STEPS.values()]
+
+
+def optional() -> list[str]:
+    """The steps that a run may leave out."""
+    return [step.name for step in STEPS.values() if step.optional]
+
+
+def makers(role: str) -> list[Step]:
+    """The steps whose output plays the role, in order; none makes raw crawl files on a run's way."""
+    return [] if role == CRAWL else [step for step in STEPS.values() if step.plays == role]

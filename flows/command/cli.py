@@ -1,28 +1,40 @@
 """The command `gristmill`: one subcommand a step, one for the whole, and some to look around.
 
-Exit codes: 0 done, 1 a step failed, 2 the user's input is wrong (nothing was written). Every failure is one line on standard error.
-With `--json` a step prints exactly one JSON object on standard output.
+Exit codes: 0 done, 1 a step failed, 2 the user's input is wrong (nothing was written). Every failure is one
+line on standard error. With `--json` a step prints exactly one JSON object on standard output.
 """
 
 import signal
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
-from flows.chain.chain import chain, start_of
-from flows.chain.parameters import PRESET_SECTIONS, PipelineParameters, from_sources
+from flows.chain.bound import bound
+from flows.chain.chain import chain
+from flows.chain.parameters import PipelineParameters
 from flows.chain.plan import plan as plan_of
-from flows.chain.steps import STEPS
-from flows.command import console
+from flows.chain.steps import STEPS, of_chain
+from flows.command import console, look
 from flows.command.options import with_options
-from flows.running.children import Outcome, Runner
-from infra.errors import GristmillError, UsageError, nearest
+from flows.command.said import (
+    LAKE,
+    Config,
+    Input,
+    Json,
+    Name,
+    Preset,
+    Root,
+    Set,
+    Without,
+    parameters_of,
+)
+from flows.running.children import Children, Outcome
+from infra.errors import GristmillError, UsageError
 from infra.lake import Artifact, Lake
 from infra.parameters import build
-from infra.step import Task, summary
+from infra.step import Step, Task, summary
 from jobs.sample import SampleParameters, environment
 
 app = typer.Typer(
@@ -30,68 +42,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-Root = Annotated[
-    str | None,
-    typer.Option(help="The lake: a directory or s3://bucket/prefix", show_default="./lake"),
-]
-Input = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--input", help="Crawl files (globs, folders, s3://, https://) or an artifact of the lake"
-    ),
-]
-Name = Annotated[
-    str | None, typer.Option(help="Name of the artifacts in the lake", show_default="default")
-]
-Preset = Annotated[
-    str | None,
-    typer.Option(
-        help=f"Model and training to start from: {', '.join(PRESET_SECTIONS)} [default: tiny]"
-    ),
-]
-Config = Annotated[Path | None, typer.Option(help="YAML file with parameters, one section a step")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", help="One parameter: section.key=value, e.g. dedup.threshold=0.7; repeatable"
-    ),
-]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print exactly one JSON object on standard output")
-]
-Reference = Annotated[
-    str, typer.Argument(help="Folder, kind/name/digest, kind/name, or the first digits of a digest")
-]
-
 INTERRUPTED = 130
-LAKE = "./lake"
 DEMO_SOURCE = "pydoc"
 
 
-def parameters_of(
-    root: str | None,
-    name: str | None,
-    preset: str | None,
-    config: Path | None,
-    settings: list[str] | None,
-    more: dict[str, Any],
-    base: dict[str, Any] | None = None,
-) -> PipelineParameters:
-    """Everything the user said, in the order of precedence."""
-    given = {
-        key: value
-        for key, value in (("root", root), ("name", name), ("preset", preset))
-        if value is not None
-    }
-    return from_sources(config, settings or [], {**given, **more}, base)
-
-
-def add_step(step: str) -> None:
+def add_step(step: Step) -> None:
     """The subcommand of one step."""
-    declaration = STEPS[step]
 
-    def run_one(
+    def make_one(
         own: dict[str, Any],
         root: Root = None,
         input: Input = None,
@@ -101,37 +59,23 @@ def add_step(step: str) -> None:
         set: Set = None,
         json: Json = False,
     ) -> None:
-        more: dict[str, Any] = {"input": input} if input else {}
-        parameters = parameters_of(
-            root, name, preset, config, set, more | ({step: own} if own else {})
-        )
-        lake = Lake.at(parameters.root)
-        start = start_of(lake, parameters.input, step, parameters.name)
-        execute(chain(parameters, step, start, quality=False), json)
+        said = {"root": root, "input": input, "name": name, "preset": preset, step.name: own}
+        parameters = parameters_of(config, set, **said)
+        execute(chain(parameters, step.name, whole=False), json)
 
-    run_one.__doc__ = f"{DESCRIPTIONS[step]} Writes `{declaration.kind}`."
-    app.command(step)(with_options(run_one, declaration.parameters))
-
-
-DESCRIPTIONS = {
-    "extract": "Crawl files to documents: decode, main content, language.",
-    "filter": "Quality signals for every document, and the decision over them.",
-    "dedup": "Remove exact and near duplicates.",
-    "tokenizer": "Train the tokenizer.",
-    "tokenize": "Documents to packed tokens in a seeded global order.",
-    "train": "Train a model with torchrun and FSDP2; resumes from its newest checkpoint.",
-    "evaluate": "Loss, perplexity and bits per byte on the validation split, per source; samples.",
-    "export": "The model in Hugging Face format: safetensors, config.json, tokenizer.",
-    "report": "The report card; registers the model and moves `champion` on a measured win.",
-}
+    make_one.__doc__ = f"{step.help} Writes `{step.kind}`."
+    app.command(step.name)(with_options(make_one, step.parameters))
 
 
 def execute(tasks: list[Task], as_json: bool) -> None:
-    """Run a chain without Prefect; the last step is the one that was asked for."""
+    """Make a chain's artifacts without Prefect; the last step is the one that was asked for."""
     outcome: Outcome | None = None
-    with console.follower(as_json) as follow, Runner(tasks[0].lake.root, follow=follow) as runner:
+    with (
+        console.follower(as_json) as follow,
+        Children(tasks[0].lake.root, follow=follow) as children,
+    ):
         for task in tasks:
-            outcome = runner.run(task)
+            outcome = children.make(task)
             console.outcome(outcome, as_json)
     assert outcome is not None
     if as_json:
@@ -145,12 +89,8 @@ def sample(own: dict[str, Any], root: Root = None, name: Name = None, json: Json
 
 def sample_task(root: str, name: str, own: dict[str, Any]) -> Task:
     """The task that makes the demo's crawl."""
-    return Task(
-        STEPS["sample"],
-        Lake.at(root),
-        name,
-        build(SampleParameters, {"environment": environment(), **own}, "sample"),
-    )
+    values = {"environment": environment(), **own}
+    return Task(STEPS["sample"], Lake.at(root), name, build(SampleParameters, values, "sample"))
 
 
 @app.command()
@@ -159,73 +99,14 @@ def run(
     input: Input = None,
     name: Name = None,
     preset: Preset = None,
+    without: Without = None,
     config: Config = None,
     set: Set = None,
     json: Json = False,
 ) -> None:
     """The whole way, as a Prefect flow: crawl to registered model. Steps that are there already are skipped."""
-    more: dict[str, Any] = {"input": input} if input else {}
-    run_pipeline(parameters_of(root, name, preset, config, set, more), json)
-
-
-@app.command()
-def demo(
-    root: Root = None,
-    pages: Annotated[
-        int, typer.Option(help="Pages of the sample crawl at most (pages)", min=1)
-    ] = 3000,
-    config: Config = None,
-    set: Set = None,
-    json: Json = False,
-) -> None:
-    """Everything on this machine: a real crawl of local documentation, the whole pipeline, the report."""
-    task = sample_task(root or LAKE, DEMO_SOURCE, {"pages": pages})
-    execute([task], False) if not json else execute_quietly(task)
-    more: dict[str, Any] = {"input": task.artifact.data_uris()}
-    run_pipeline(parameters_of(root, "demo", None, config, set, more, demo_defaults()), json)
-
-
-def demo_defaults() -> dict[str, Any]:
-    """The rules for a crawl of programming documentation: without those of C4 and FineWeb that no page with code passes."""
-    from jobs.filter import default_rules
-
-    prose_only = ("c4_curly_bracket", "c4_sentences", "fineweb_char_dup")
-    return {
-        "filter": {
-            "rules": {
-                name: rule for name, rule in default_rules().items() if name not in prose_only
-            }
-        }
-    }
-
-
-def execute_quietly(task: Task) -> None:
-    """Run one task and print nothing."""
-    with Runner(task.lake.root) as runner:
-        runner.run(task)
-
-
-def run_pipeline(parameters: PipelineParameters, as_json: bool) -> None:
-    """Run the flow; then say where everything is."""
-    tasks = chain(parameters)
-    before = {task.step.name: line for task, line in zip(tasks, plan_of(tasks))}
-    if not as_json:
-        console.plan_table(list(before.values()))
-    if not all(line.hit for line in before.values()):
-        from flows.command.local import (
-            run_flow,
-        )  # Prefect takes seconds to import, and its server seconds to start
-
-        run_flow(parameters)
-    outcomes = [
-        Outcome(task, task.artifact.require(), before[task.step.name].hit) for task in tasks
-    ]
-    if as_json:
-        last = outcomes[-1]
-        steps = [summary(o.task, o.manifest, o.hit) for o in outcomes]
-        console.one_object(summary(last.task, last.manifest, last.hit) | {"steps": steps})
-    else:
-        console.closing(outcomes)
+    said = {"root": root, "input": input, "name": name, "preset": preset, "without": without}
+    run_pipeline(parameters_of(config, set, **said), json)
 
 
 @app.command()
@@ -234,18 +115,64 @@ def plan(
     input: Input = None,
     name: Name = None,
     preset: Preset = None,
+    without: Without = None,
     config: Config = None,
     set: Set = None,
     json: Json = False,
 ) -> None:
-    """What `run` would do: hit or rebuild and why, expected documents, tokens and time. Runs nothing."""
-    more: dict[str, Any] = {"input": input} if input else {}
-    parameters = parameters_of(root, name, preset, config, set, more)
-    lines = plan_of(chain(parameters))
+    """What `run` would do: hit or rebuild and why, which shards are new, expected documents, tokens and time. Runs nothing."""
+    said = {"root": root, "input": input, "name": name, "preset": preset, "without": without}
+    lines = plan_of(chain(parameters_of(config, set, **said)))
     if json:
         console.one_object({"steps": [vars(line) for line in lines]})
     else:
         console.plan_table(lines)
+
+
+@app.command()
+def demo(
+    root: Root = None,
+    pages: Annotated[int, typer.Option(help="Pages of the sample at most (pages)", min=1)] = 3000,
+    config: Config = None,
+    set: Set = None,
+    json: Json = False,
+) -> None:
+    """Everything on this machine: a real crawl of local documentation, the whole pipeline, the report."""
+    task = sample_task(root or LAKE, DEMO_SOURCE, {"pages": pages})
+    with Children(task.lake.root) as children:
+        console.outcome(children.make(task), json)
+    said = {"root": root, "name": "demo", "input": [task.artifact.uri]}
+    run_pipeline(parameters_of(config, set, demo_defaults(), **said), json)
+
+
+def demo_defaults() -> dict[str, Any]:
+    """The rules for a crawl of programming documentation: without those of C4 and FineWeb that no page with code passes."""
+    from jobs.filter import default_rules
+
+    prose_only = ("c4_curly_bracket", "c4_sentences", "fineweb_char_dup")
+    kept = {name: rule for name, rule in default_rules().items() if name not in prose_only}
+    return {"filter": {"rules": kept}}
+
+
+def run_pipeline(parameters: PipelineParameters, as_json: bool) -> None:
+    """Run the flow; then say where everything is."""
+    with bound(parameters.root, parameters.input):
+        tasks = chain(parameters)
+        lines = plan_of(tasks)
+        if not as_json:
+            console.plan_table(lines)
+        if not all(line.hit for line in lines):
+            from flows.command.local import run_flow  # Prefect takes seconds to import and to start
+
+            run_flow(parameters)
+    outcomes = [
+        Outcome(task, task.artifact.require(), line.hit) for task, line in zip(tasks, lines)
+    ]
+    if as_json:
+        steps = [summary(o.task, o.manifest, o.hit) for o in outcomes]
+        console.one_object(steps[-1] | {"steps": steps})
+    else:
+        console.closing(outcomes)
 
 
 @app.command()
@@ -256,9 +183,7 @@ def generate(
     ] = None,
     root: Root = None,
     max_tokens: Annotated[int, typer.Option(help="Length at most (tokens)", min=1)] = 128,
-    temperature: Annotated[
-        float, typer.Option(help="0: always the likeliest token", min=0.0)
-    ] = 0.8,
+    temperature: Annotated[float, typer.Option(help="0: always the likeliest token", min=0.0)] = 0.8,
     top_k: Annotated[int, typer.Option(help="Sample among the likeliest k; 0: all", min=0)] = 50,
     seed: Annotated[int, typer.Option(help="Seed of the sampling")] = 0,
     json: Json = False,
@@ -283,49 +208,10 @@ def newest(lake: Lake, kind: str) -> Artifact:
     return found[-1]
 
 
-@app.command()
-def ls(
-    root: Root = None,
-    kind: Annotated[str | None, typer.Option(help="Only this kind")] = None,
-    json: Json = False,
-) -> None:
-    """The finished artifacts of the lake."""
-    from infra.lake import KINDS
-
-    if kind is not None and kind not in KINDS:
-        raise UsageError(f"unknown kind '{kind}'{nearest(kind, KINDS)}")
-    found = [(a, a.require()) for a in Lake.at(root or LAKE).artifacts(kind)]
-    if json:
-        console.one_object({"artifacts": [console.row(a, m) for a, m in found]})
-    else:
-        console.artifact_table(found)
-
-
-@app.command()
-def show(reference: Reference, root: Root = None, json: Json = False) -> None:
-    """The manifest of an artifact; its files' contents are verified."""
-    artifact = Lake.at(root or LAKE).find(reference)
-    manifest = artifact.manifest(hashes=True)
-    assert manifest is not None
-    console.manifest(manifest, as_json=json)
-
-
-@app.command()
-def lineage(reference: Reference, root: Root = None, json: Json = False) -> None:
-    """All that an artifact was made from, back to the crawl files."""
-    lake = Lake.at(root or LAKE)
-    found = [(a, a.require()) for a in lake.ancestors(lake.find(reference))]
-    crawl = [source for _, m in found for source in m.details.get("crawl", [])]
-    if json:
-        console.one_object({"artifacts": [console.row(a, m) for a, m in found], "crawl": crawl})
-    else:
-        console.artifact_table(found)
-        console.crawl_files(crawl)
-
-
 app.command("sample")(with_options(sample, SampleParameters))
-for _step in DESCRIPTIONS:
+for _step in of_chain():
     add_step(_step)
+app.add_typer(look.app)
 
 
 def main() -> None:

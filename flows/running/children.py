@@ -1,9 +1,10 @@
-"""Runs tasks in child processes and follows them: one Spark driver for all Spark steps, one child for each other step.
+"""Runs tasks and follows them: one Spark driver for all Spark steps of a run, one child for each other step.
 
-A task whose artifact is there and verifies is a hit and nothing runs. Children never outlive the runner.
+A task whose artifact is there and verifies is a hit and nothing runs. Children never outlive the block.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -15,14 +16,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from flows.chain.steps import SPARK, TRAIN, command
 from infra.errors import GristmillError, TransientError
 from infra.manifest import Manifest
 from infra.process import Child, failure_of, run
 from infra.settings import settings
-from infra.step import Task
+from infra.step import Launch, Task
 
 Follow = Callable[[dict[str, Any]], None]
+TORCHRUN = (
+    *("torch.distributed.run", "--nnodes", "1", "--shutdown-timeout", "20"),
+    *("--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
+)
 
 
 @dataclass(frozen=True)
@@ -34,16 +38,16 @@ class Outcome:
     hit: bool
 
 
-class Runner:
+class Children:
     """Context manager around the child processes of a run. `flow_run`: id put into manifests."""
 
     def __init__(self, root: str, flow_run: str = "", follow: Follow | None = None) -> None:
         self.root = root
         self.follow: Follow = follow or (lambda event: None)
-        self.environment: dict[str, str] = {"GRISTMILL_FLOW_RUN_ID": flow_run} if flow_run else {}
+        self.environment = {"GRISTMILL_FLOW_RUN_ID": flow_run} if flow_run else {}
         self._driver: Child | None = None
 
-    def __enter__(self) -> "Runner":
+    def __enter__(self) -> "Children":
         return self
 
     def __exit__(
@@ -59,33 +63,39 @@ class Runner:
                 driver.wait()
             driver.__exit__(kind, error, trace)
 
-    def run(self, task: Task) -> Outcome:
-        """The task's artifact, made now unless it is there. Raises GristmillError with one line when the step fails."""
+    def make(self, task: Task) -> Outcome:
+        """The task's artifact, made now unless it is there, or while another run makes it. Raises
+        GristmillError with one line when the step fails."""
         found = task.artifact.manifest()
         if found is not None:
             return Outcome(task, found, True)
-        if task.step.name == "report":
-            from flows.card.write import write_report
-
-            os.environ.update(self.environment)  # as a child would have it
-            return Outcome(task, write_report(task), False)
-        if task.step.name in SPARK:
-            self._spark(task)
-        else:
-            self._child(task)
+        try:
+            self._launch(task)
+        except TransientError:
+            found = task.artifact.manifest()
+            if found is None:
+                raise
+            return Outcome(task, found, True)
         return Outcome(task, task.artifact.require(), False)
+
+    def _launch(self, task: Task) -> None:
+        match task.step.launch:
+            case Launch.SPARK:
+                self._spark(task)
+            case Launch.TORCHRUN:
+                self._child(task, [*TORCHRUN, "--nproc-per-node", str(task.parameters.processes), "-m"])
+            case Launch.CHILD:
+                self._child(task, [])
+            case Launch.HERE:
+                os.environ.update(self.environment)  # as a child would have it
+                importlib.import_module(task.step.module).run(task)
 
     def _spark(self, task: Task) -> None:
         if self._driver is None:
-            self._driver = Child(
-                [sys.executable, "-m", "jobs.spark.driver", self.root],
-                log_file("spark"),
-                {**self.environment, **code_path()},
-            )
+            command = [sys.executable, "-m", "jobs.spark.driver", self.root]
+            self._driver = Child(command, log_file("spark"), {**self.environment, **code_path()})
         driver = self._driver
-        with contextlib.suppress(
-            GristmillError
-        ):  # a driver that died since the last step: its events end at once
+        with contextlib.suppress(GristmillError):  # it died since the last step: its events end
             driver.send(task.request())
         for event in driver.events():
             if event["event"] == "result":
@@ -98,23 +108,25 @@ class Runner:
         driver.__exit__(None, None, None)
         raise TransientError(str(driver.failure(task.step.name)))
 
-    def _child(self, task: Task) -> None:
+    def _child(self, task: Task, launcher: list[str]) -> None:
+        """`python -m [launcher] module TASK.json`."""
+        step = task.step
         environment = {**self.environment, **code_path()}
-        if task.step is TRAIN:
+        if step.launch is Launch.TORCHRUN:
             from infra import tracking  # MLflow takes seconds to import
 
-            environment["MLFLOW_RUN_ID"] = tracking.run_id_for(
-                self.root, task.identity.digest, task.name
-            )
+            run_id = tracking.run_id_for(self.root, task.identity.digest, task.name)
+            environment["MLFLOW_RUN_ID"] = run_id
         with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
             request = Path(folder, "task.json")
             request.write_text(json.dumps(task.request()))
-            arguments = command(task, str(request))
-            for event in run(arguments, log_file(task.step.name), task.step.name, environment):
+            command = [sys.executable, "-m", *launcher, step.module, str(request)]
+            for event in run(command, log_file(step.name), step.name, environment):
                 self.follow(event)
                 if event["event"] == "interrupted":
                     raise GristmillError(
-                        f"{task.step.name}: stopped at step {event.get('step')}, checkpoint saved; run again to go on"
+                        f"{step.name}: stopped at step {event.get('step')}, checkpoint saved;"
+                        " run again to go on"
                     )
 
 

@@ -1,4 +1,5 @@
-"""A step as a Prefect task: cached by the manifest's digest, tried again after transient errors, followed with progress and logs."""
+"""A step as a Prefect task: cached by the manifest's digest, tried again after transient errors, followed with
+progress and logs."""
 
 import time
 from typing import Any
@@ -11,9 +12,9 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 from prefect.tasks import Task as PrefectTask
 
-from flows.running.children import Outcome, Runner
+from flows.running.children import Children, Outcome
 from infra.errors import TransientError
-from infra.manifest import digest_of
+from infra.manifest import SHORT, digest_of
 from infra.step import Task
 
 PROGRESS_SECONDS = 1.0
@@ -21,7 +22,8 @@ LOG_SECONDS = 10.0
 
 
 class ManifestPolicy(CachePolicy):
-    """The cache key is the artifact's place in the lake, hence its digest; nothing of the code or the run enters it."""
+    """The cache key is the artifact's place in the lake, hence its digest; nothing of the code or the run
+    enters it."""
 
     def compute_key(
         self,
@@ -97,23 +99,25 @@ class Follower:
     retry_delay_seconds=[5, 30],
     retry_condition_fn=is_transient,
 )
-def step_task(work: Task, runner: Runner, label: str) -> dict[str, Any]:
-    """Run one step; the result is its artifact's place, nothing else passes through the flow."""
+def step_task(work: Task, children: Children, label: str) -> dict[str, Any]:
+    """Make one step's artifact; the result is its place, nothing else passes through the flow."""
     follower = Follower(work.step.name)
-    runner.follow = follower
-    outcome = runner.run(work)
+    children.follow = follower
+    outcome = children.make(work)
     follower.finish()
     counts = outcome.manifest.counts
+    rejected = sum(counts.rejected.values())
     follower.log.info(
-        f"{label}: {counts.rows_in} rows in, {counts.rows_out} out, {sum(counts.rejected.values())} rejected -> {work.artifact.uri}"
+        f"{label}: {counts.rows_in} rows in, {counts.rows_out} out, {rejected} rejected"
+        f" -> {work.artifact.uri}"
     )
     return {"uri": work.artifact.uri, "digest": outcome.manifest.digest}
 
 
-def run_step(work: Task, runner: Runner) -> Outcome:
+def make_as_task(work: Task, children: Children) -> Outcome:
     """The task's artifact. The cached state is used only while the manifest is there and verifies."""
     hit = work.artifact.manifest() is not None
     step_task.with_options(refresh_cache=not hit)(
-        work, runner, f"{work.step.name} {work.identity.digest[:12]}"
+        work, children, f"{work.step.name} {work.identity.digest[:SHORT]}"
     )
     return Outcome(work, work.artifact.require(), hit)

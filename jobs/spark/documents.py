@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
 from infra import storage
-from infra.lake import Artifact
 from infra.lake.rows import REASON, ROW, Stack, read_rows, stacks_of
 from infra.lake.shards import Shard, ShardMap
 from infra.manifest import Counts, FileEntry, Manifest

@@ -108,7 +108,7 @@ def test_presets_have_the_size_they_are_named_for(
     preset: str, vocabulary: int, least: float, most: float
 ) -> None:
     with torch.device("meta"):
-        model = build_model(PRESETS[preset]().model.with_vocabulary(vocabulary))
+        model = build_model(PRESETS[preset].train().model.with_vocabulary(vocabulary))
     assert least <= parameter_count(model) <= most
 
 

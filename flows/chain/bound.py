@@ -1,0 +1,102 @@
+"""What a run starts from, bound once: which of the user's `input` are artifacts of the lake, and which crawl
+files the others name, each with its content.
+
+The command, the flow and its subflows share the value (`bound`): a crawl file that arrives during a run is
+not part of it.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from flows.chain.steps import STEPS, makers
+from infra import storage
+from infra.crawl import Source, sources_of
+from infra.errors import UsageError
+from infra.lake import Artifact, Lake
+from infra.step import CRAWL
+
+GLOB = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is there before anything runs.
+
+    crawl      raw files, by name and content
+    artifacts  role -> artifact: those named in `input` and, behind them, what they were made from
+    makers     role -> name of the step that made the artifact
+    """
+
+    crawl: tuple[Source, ...] = ()
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    makers: dict[str, str] = field(default_factory=dict)
+
+
+_BOUND: ContextVar[tuple[tuple[str, ...], Start] | None] = ContextVar("bound", default=None)
+
+
+def start_of(root: str, references: list[str]) -> Start:
+    """What these inputs are; inside `bound`, the value that it holds for them.
+
+    Raises UsageError for an input that is nothing.
+    """
+    held = _BOUND.get()
+    if held is not None and held[0] == (root, *references):
+        return held[1]
+    lake = Lake.at(root)
+    found = {reference: _artifact(lake, reference) for reference in references}
+    artifacts = [artifact for artifact in found.values() if artifact is not None]
+    patterns = [reference for reference, artifact in found.items() if artifact is None]
+    crawl = sources_of(patterns, lake.root) if patterns else ()
+    start = Start(crawl=crawl)
+    for given in artifacts:
+        for artifact in lake.ancestors(given):
+            manifest = artifact.require()
+            step = STEPS.get(manifest.step)
+            if step is None:
+                continue
+            if step.plays == CRAWL and artifact is given:
+                uris = artifact.data_uris()
+                start = Start(crawl + sources_of(uris, lake.root), start.artifacts, start.makers)
+            elif step.plays not in start.artifacts:
+                start.artifacts[step.plays] = artifact
+                start.makers[step.plays] = step.name
+    return start
+
+
+@contextmanager
+def bound(root: str, references: list[str]) -> Iterator[None]:
+    """Inside the block these inputs are what they are now."""
+    token = _BOUND.set(((root, *references), start_of(root, references)))
+    try:
+        yield
+    finally:
+        _BOUND.reset(token)
+
+
+def newest(lake: Lake, role: str, name: str, goal: str) -> str:
+    """The folder of the newest artifact of that name that can be the main input of `goal`. Raises UsageError when there is none."""
+    kinds = [step.kind for step in makers(role) if step.kind != STEPS[goal].kind]
+    found = [a for kind in kinds for a in lake.artifacts(kind) if a.name == name]
+    if not found:
+        raise UsageError(
+            f"{goal}: no {role} named '{name}' in {lake.root}; give --input or run the step before"
+        )
+    return found[-1].uri
+
+
+def _artifact(lake: Lake, reference: str) -> Artifact | None:
+    """The artifact that an input names; None for crawl files."""
+    if GLOB & set(reference):
+        return None
+    if storage.is_local(reference) and os.path.isfile(storage.local_path(reference)):
+        return None
+    try:
+        return lake.find(reference)
+    except UsageError as error:
+        if "several" in str(error):
+            raise
+        return None
