@@ -1,7 +1,8 @@
 """The processes of a model step: how one starts, how many there are, and when they must stop.
 
-`python -m model.<step> TASK.json` alone or under torchrun. A rank dies with torchrun, and stops when the process that owns the tree
-is gone; SIGTERM is only noted, and all ranks agree at the end of a step whether it came.
+`python -m model.<step> TASK.json` alone, or several by `model.launch`. A rank dies with the process
+that started it, and stops when the process that owns the tree is gone; SIGTERM is only noted, and
+all ranks agree at the end of a step whether it came.
 """
 
 import json
@@ -16,6 +17,7 @@ from types import FrameType
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import FileStore, HashStore  # the typed home of dist.FileStore
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from infra.errors import GristmillError
@@ -23,9 +25,12 @@ from infra.manifest import Manifest
 from infra.process import die_with_parent, emit, emit_failure, owner_is_gone
 from infra.step import Step, Task
 
+STORE = "GRISTMILL_PROCESS_STORE"
+"""Environment: the file in which the processes of one training find each other."""
+
 
 def main(step: Step, run: Callable[[Task], Manifest | None]) -> None:
-    """Run the task in the JSON file that the command line names; its outcome is an event on standard output."""
+    """Run the task in the JSON file that the command line names; its outcome is an event."""
     die_with_parent(signal.SIGKILL)
     if len(sys.argv) != 2:
         raise SystemExit(f"usage: python -m {step.module} TASK.json")
@@ -42,7 +47,18 @@ def main(step: Step, run: Callable[[Task], Manifest | None]) -> None:
 
 @dataclass(frozen=True)
 class Processes:
-    """The training's processes as this one sees them. control: small messages, on the CPU; checkpoint: the background saver's own."""
+    """The training's processes as this one sees them.
+
+    rank        of this process, among `world`
+    mesh        of all processes, one dimension: the model is sharded over it
+    control     gloo: small messages on the CPU between the trainers, also where the mesh is nccl
+    checkpoint  gloo: the background saver's alone
+
+    Why two groups of gloo. A collective call is matched with the other ranks' calls by its place in
+    the order of calls on its group. The saver's thread and the trainer's thread interleave
+    differently on each rank: on one group, a rank's sum of losses would meet another's list of
+    chunks. On a group each, both orders are the same everywhere.
+    """
 
     rank: int
     world: int
@@ -53,7 +69,10 @@ class Processes:
 
 
 def start_processes() -> Processes:
-    """Join torchrun's group, or be a group of one without torchrun. gloo on the CPU, with nccl beside it where there is CUDA."""
+    """Join the group of `model.launch` or torchrun; a group of one without either.
+
+    gloo on the CPU, with nccl beside it where there is CUDA. Collective.
+    """
     warnings.filterwarnings(
         "ignore", message="torch.distributed.*(barrier|device_id)", category=UserWarning
     )
@@ -69,23 +88,35 @@ def start_processes() -> Processes:
     if local_world == world and sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
-    if "RANK" in os.environ:
-        dist.init_process_group(backend, device_id=device if cuda else None)
-    else:
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-    return Processes(
-        dist.get_rank(),
-        dist.get_world_size(),
-        device,
-        mesh,
-        dist.new_group(backend="gloo"),
-        dist.new_group(backend="gloo"),
+    dist.init_process_group(
+        backend,
+        store=_store(world),
+        rank=int(os.environ.get("RANK", "0")),
+        world_size=world,
+        device_id=device if cuda and "RANK" in os.environ else None,
     )
+    mesh = init_device_mesh(device.type, (world,))
+    control = dist.new_group(backend="gloo")  # every rank makes all groups, in this order
+    checkpoint = dist.new_group(backend="gloo")
+    return Processes(dist.get_rank(), world, device, mesh, control, checkpoint)
+
+
+def _store(world: int) -> dist.Store | None:
+    """Where the processes leave their addresses for each other; None: where torchrun says.
+
+    A process alone needs nobody's address, so its store is in its own memory (HashStore): there is
+    no port that others could reach or that could be taken.
+    """
+    if "RANK" not in os.environ:
+        return HashStore()
+    return FileStore(os.environ[STORE], world) if STORE in os.environ else None
 
 
 class Interruption:
-    """Notes SIGTERM from its construction on. A rank whose owner was killed ends at once: it must not write beside its successor."""
+    """Notes SIGTERM from its construction on.
+
+    A rank whose owner was killed ends at once: it must not write beside its successor.
+    """
 
     def __init__(self) -> None:
         self._came = False
@@ -95,9 +126,13 @@ class Interruption:
         self._came = True
 
     def agreed(self, group: dist.ProcessGroup) -> bool:
-        """Whether it came to any rank; all ranks get the same answer. Collective."""
+        """Whether it came to any rank; all ranks get the same answer. Collective.
+
+        The signal reaches ranks at different times, in different steps. If each acted on its own
+        note, one would save while another waits for its gradients.
+        """
         if owner_is_gone():
-            os._exit(1)
+            os._exit(1)  # at once: no handler may write anything more
         flag = torch.tensor([int(self._came)])
         dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=group)
         return bool(flag.item())

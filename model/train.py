@@ -7,7 +7,7 @@ Promises. First weights and the order of data do not depend on the number of pro
 ends with the same bits as one that was not, at the same number of processes; with another number within 1e-6 (fp32). SIGTERM: all
 ranks agree on the step, save, and exit with 0 and without a manifest; the next start goes on from there.
 
-    python -m torch.distributed.run --standalone --nproc-per-node 2 -m model.train TASK.json
+    python -m model.launch 2 model.train TASK.json
 """
 
 import math

@@ -7,10 +7,12 @@ in the logs directory for a lake on S3.
 import contextlib
 import os
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from functools import cache
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -22,6 +24,8 @@ from infra.storage import public_uri
 EXPERIMENT = "gristmill"
 SQLITE = "sqlite:///"
 SERVERS = ("http://", "https://")
+URI_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+_one_follows = threading.Lock()
 
 
 def uri_for(lake_root: str) -> str:
@@ -60,6 +64,27 @@ def _make_database(path: str) -> None:
     with contextlib.suppress(FileExistsError):
         os.link(temporary, path)
     os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def followed(lake_root: str) -> Iterator[None]:
+    """What MLflow does by the process's own tracking URI goes to this lake within the block.
+
+    Some of its calls have no client to ask. Setting that URI also writes it to the environment,
+    where children and the settings would take it for the user's choice, for every other lake too:
+    the environment is put back at once. One thread at a time: the URI is the whole process's.
+    """
+    with _one_follows:
+        before = {name: os.environ.get(name) for name in URI_VARIABLES}
+        try:
+            mlflow.set_tracking_uri(uri_for(lake_root))
+            mlflow.set_registry_uri(uri_for(lake_root))
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+        yield
 
 
 def experiment_of(client: MlflowClient, lake_root: str) -> str:

@@ -12,7 +12,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from infra.tracking.place import experiment_of, speaking, uri_for
+from infra.tracking.place import experiment_of, followed, speaking
 
 DIGEST_TAG = "gristmill.digest"
 CHAMPION = "champion"
@@ -35,9 +35,10 @@ def register_model(
         measured = {SCORE_TAG + key: repr(float(value)) for key, value in scores.items()}
         tags = {"uri": uri, DIGEST_TAG: digest, **measured}
         model_id = point_to(client, lake_root, f"{name}-{digest[:12]}", run_id, tags)
-        made = client.create_model_version(
-            name, f"models:/{model_id}", run_id or None, tags=tags, model_id=model_id
-        )
+        with followed(lake_root):  # a client looks the model up by the process's URI, not its own
+            made = client.create_model_version(
+                name, f"models:/{model_id}", run_id or None, tags=tags, model_id=model_id
+            )
         return str(made.version)
 
 
@@ -79,9 +80,7 @@ def point_to(
     client: MlflowClient, lake_root: str, name: str, run_id: str, tags: dict[str, str]
 ) -> str:
     """Id of a new external model, MLflow's name for files that are elsewhere."""
-    # This one call of MLflow's has no client of its own: it follows the process's URI.
-    mlflow.set_tracking_uri(uri_for(lake_root))
-    mlflow.set_registry_uri(uri_for(lake_root))
     experiment = experiment_of(client, lake_root)
-    made = mlflow.create_external_model(name, run_id or None, tags, experiment_id=experiment)
+    with followed(lake_root):
+        made = mlflow.create_external_model(name, run_id or None, tags, experiment_id=experiment)
     return str(made.model_id)

@@ -26,8 +26,8 @@ from tests.model.training import (
 OWNER = """
 import pathlib, sys
 from infra.process import Child
-torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-child = Child([*torchrun, "-m", "model.train", sys.argv[1]], pathlib.Path(sys.argv[2]), {"OMP_NUM_THREADS": "1"})
+command = [sys.executable, "-m", "model.launch", "2", "model.train", sys.argv[1]]
+child = Child(command, pathlib.Path(sys.argv[2]), {"OMP_NUM_THREADS": "1"})
 for event in child.events():
     if event["event"] == "metric":
         print(*[process.pid for process in child.tree()], flush=True)

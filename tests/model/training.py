@@ -41,16 +41,8 @@ def start_training(task: Task, folder: Path, processes: int) -> Child:
     """The training's processes; the log is `<name>.log` in `folder`."""
     request = folder / f"{task.name}.json"
     request.write_text(json.dumps(task.request()))
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        str(processes),
-    ]
     return Child(
-        [*torchrun, "-m", TRAIN.module, str(request)],
+        [sys.executable, "-m", "model.launch", str(processes), TRAIN.module, str(request)],
         folder / f"{task.name}.log",
         {"OMP_NUM_THREADS": "1"},
     )
