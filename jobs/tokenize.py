@@ -105,7 +105,8 @@ def run(session: Session, task: Task) -> Manifest:
             "tokenize: no document is left to train on; give more documents, or split_by tail"
         )
     written = write_ordered(session, corpus, totals, p.file_tokens, p.row_group_tokens)
-    splits = {split: _split_details(totals, split, written) for split in SPLITS}
+    folder = f"{writer.artifact.path}/"
+    splits = {split: _split_details(totals, split, written, folder) for split in SPLITS}
     counts = Counts(
         rows_in,
         totals.documents,
@@ -137,10 +138,12 @@ def totals_of(session: Session, corpus: Corpus, val_fraction: float) -> Totals:
     return totals
 
 
-def _split_details(totals: Totals, split: str, written: list[dict[str, Any]]) -> dict[str, Any]:
+def _split_details(
+    totals: Totals, split: str, written: list[dict[str, Any]], folder: str
+) -> dict[str, Any]:
     """What `model.data` reads: a split's files in their order, each with the tokens of its row groups."""
     files = [
-        {"path": said["file"]["path"], "row_groups": said["row_groups"]}
+        {"path": said["file"]["path"].removeprefix(folder), "row_groups": said["row_groups"]}
         for said in written
         if said["split"] == split
     ]

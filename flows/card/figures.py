@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from infra.manifest import SHORT
+from infra.show import duration
 
 MOST_POINTS = 300
 SIZE_INCHES = (9.8, 3.3)
@@ -27,18 +28,6 @@ def scaled(value: float, units: Sequence[str] = ("", "k", "M", "B", "T")) -> str
         0 if value >= 99.95 or (not power and value == int(value)) else 1 if value >= 9.995 else 2
     )
     return f"{value:.{digits}f} {units[power]}".rstrip()
-
-
-def duration(seconds: float) -> str:
-    """4.21 -> `4.2 s`; 83.2 -> `1 min 23 s`; 3725.0 -> `1 h 02 min`."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    big, small, names = (
-        (*divmod(round(seconds), 60), "min s")
-        if seconds < 3599.5
-        else (*divmod(round(seconds / 60), 60), "h min")
-    )
-    return f"{big} {names.split()[0]} {small:02d} {names.split()[1]}"
 
 
 def share(part: float, whole: float) -> str:

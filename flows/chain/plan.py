@@ -112,8 +112,8 @@ class _Shards:
             return None
         if documents.digest not in self._names:
             manifest = documents.manifest()
-            stacks = stacks_of(manifest) if manifest else None
-            self._names[documents.digest] = stacks and [stack.names for stack in stacks]
+            stacks = stacks_of(manifest) if manifest else []
+            self._names[documents.digest] = [s.names for s in stacks] if manifest else None
         return self._names[documents.digest]
 
 

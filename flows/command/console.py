@@ -12,13 +12,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flows.card.figures import duration, short
+from flows.card.figures import short
 from flows.card.funnel import funnel
 from flows.chain.plan import Line
 from flows.running.children import Follow, Outcome
 from infra import storage
 from infra.lake import Artifact
+from infra.lake.collect import Freed
 from infra.manifest import Manifest
+from infra.show import duration
 
 PIPE_WIDTH = 160
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
@@ -74,7 +76,7 @@ def outcome(result: Outcome, quiet: bool) -> None:
 def plan_table(lines: list[Line]) -> None:
     """Steps with hit or rebuild, the reason, and what to expect."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("step", "", "why", "documents", "tokens", "time"):
+    for heading in ("step", "", "why", "shards", "documents", "tokens", "time"):
         numbers = heading in ("documents", "tokens", "time")
         table.add_column(heading, justify="right" if numbers else "left")
     for line in lines:
@@ -85,6 +87,7 @@ def plan_table(lines: list[Line]) -> None:
             line.step,
             state,
             escape(line.reason),
+            line.shards,
             documents,
             tokens,
             "" if line.hit else f"~{duration(line.seconds)}",
@@ -174,3 +177,14 @@ def closing(outcomes: list[Outcome]) -> None:
         "   then open http://127.0.0.1:4200/runs"
     )
     out.print(f"[bold]MLflow page[/]        {escape(mlflow)}")
+
+
+def freed(found: Freed, dry_run: bool) -> None:
+    """What `gc` removed, or would."""
+    for artifact in found.artifacts:
+        out.print(escape(artifact))
+    said = "would free" if dry_run else "freed"
+    out.print(
+        f"{said} {found.size_bytes / 1e6:,.1f} MB: {len(found.artifacts)} artifacts,"
+        f" {len(found.shards)} shards ({found.files} files)"
+    )

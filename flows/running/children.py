@@ -23,10 +23,6 @@ from infra.settings import settings
 from infra.step import Launch, Task
 
 Follow = Callable[[dict[str, Any]], None]
-TORCHRUN = (
-    *("torch.distributed.run", "--nnodes", "1", "--shutdown-timeout", "20"),
-    *("--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class Children:
             case Launch.SPARK:
                 self._spark(task)
             case Launch.TORCHRUN:
-                self._child(task, [*TORCHRUN, "--nproc-per-node", str(task.parameters.processes), "-m"])
+                self._child(task, ["model.launch", str(task.parameters.processes)])
             case Launch.CHILD:
                 self._child(task, [])
             case Launch.HERE:
@@ -109,7 +105,7 @@ class Children:
         raise TransientError(str(driver.failure(task.step.name)))
 
     def _child(self, task: Task, launcher: list[str]) -> None:
-        """`python -m [launcher] module TASK.json`."""
+        """`python -m [model.launch N] module TASK.json`."""
         step = task.step
         environment = {**self.environment, **code_path()}
         if step.launch is Launch.TORCHRUN:

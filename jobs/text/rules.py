@@ -16,7 +16,11 @@ from infra.errors import UsageError, nearest
 
 LANGUAGE = "language"
 UNKNOWN = re.compile(r'Referenced column "([^"]+)" not found')
-LOCKED = {"threads": 1, "enable_external_access": "false", "lock_configuration": "true"}
+LOCKED: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 1,
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+}
 
 
 def columns_in(rules: Mapping[str, str], known: Iterable[str]) -> list[str]:
