@@ -134,7 +134,8 @@ def _page(base: Record, body: bytes, max_page_bytes: int) -> Record:
 
 
 def is_binary(body: bytes, charset: str = "") -> bool:
-    """Whether the first kilobytes cannot be text in any encoding of the web; a stray control byte is forgiven."""
+    """Whether the first kilobytes cannot be text in any encoding of the web; a stray control byte
+    is forgiven."""
     if body.startswith(BINARY_STARTS):
         return True
     if body.startswith(UNICODE_MARKS) or charset.lower().startswith(
@@ -148,7 +149,8 @@ def is_binary(body: bytes, charset: str = "") -> bool:
 
 
 def warc_date(text: str) -> datetime | None:
-    """WARC-Date (`2024-05-01T10:00:00Z`, also shorter or with fractions), None where it makes no sense."""
+    """WARC-Date (`2024-05-01T10:00:00Z`, also shorter or with fractions), None where it makes no
+    sense."""
     digits = "".join(c for c in text if c.isdigit())
     return arc_date(digits[:14])
 

@@ -1,10 +1,11 @@
-"""Decompression that survives damage: the readable bytes of a file before and after every broken member.
+"""Decompression that survives damage: what is readable of a file before and after a broken member.
 
-A crawl file is usually one compressed member a record, so a broken member costs one record. `pieces` yields what can be read,
-says where each member starts, and marks each break; it raises nothing for damaged data and always ends.
+A crawl file is usually one compressed member a record, so a broken member costs one record.
+`pieces` yields what can be read, says where each member starts, and marks each break; it raises
+nothing for damaged data and always ends.
 
-fastwarc's readers decode Zstandard and LZ4 frames; gzip goes through zlib, because fastwarc's gzip reader takes a cut member for a
-finished one and does not say where a member ends.
+fastwarc's readers decode Zstandard and LZ4 frames; gzip goes through zlib, because fastwarc's gzip
+reader takes a cut member for a finished one and does not say where a member ends.
 """
 
 import bz2
@@ -37,7 +38,8 @@ RECORD_START = re.compile(rb"\s*(?:WARC/\d|filedesc:|dns:|[A-Za-z][A-Za-z0-9+.-]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some decompressed bytes of the member that starts at byte `offset` of the file; `broken` marks damage after them."""
+    """Some decompressed bytes of the member that starts at byte `offset` of the file; `broken`
+    marks damage after them."""
 
     offset: int
     data: bytes
@@ -114,9 +116,10 @@ def codec_of(head: bytes) -> str:
 
 
 def pieces(raw: IO[bytes], codec: str) -> Iterator[Piece]:
-    """All readable bytes of a seekable file. After damage, reading goes on at the next member that starts a WARC or ARC record."""
+    """All readable bytes of a seekable file. After damage, reading goes on at the next member that
+    starts a WARC or ARC record."""
     if not codec:
-        yield from _plain(raw)
+        yield from plain(raw)
         return
     walk = _members if codec in BY_STDLIB else _frames
     start: int | None = 0
@@ -124,16 +127,17 @@ def pieces(raw: IO[bytes], codec: str) -> Iterator[Piece]:
         start = yield from walk(raw, codec, start)
 
 
-def _plain(raw: IO[bytes]) -> Iterator[Piece]:
-    raw.seek(0)
-    offset = 0
+def plain(raw: IO[bytes], offset: int = 0) -> Iterator[Piece]:
+    """The bytes of an uncompressed file from `offset` on."""
+    raw.seek(offset)
     while data := raw.read(BLOCK_BYTES):
         yield Piece(offset, data)
         offset += len(data)
 
 
 def _members(raw: IO[bytes], codec: str, start: int) -> Generator[Piece, None, int | None]:
-    """Members of gzip, bz2 or xz from `start` to the end or to damage; returns where to go on, None at the end."""
+    """Members of gzip, bz2 or xz from `start` to the end or to damage; returns where to go on, None
+    at the end."""
     raw.seek(start)
     data = raw.read(BLOCK_BYTES)
     while data:

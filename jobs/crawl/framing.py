@@ -1,8 +1,11 @@
 """Where records begin and end in a WARC or ARC file, also in a damaged one.
 
-Every frame found is yielded, every damaged stretch yields exactly one frame that says so, and reading goes on at the next header.
-fastwarc's iterator stops at the first damage, takes a cut record for a whole one and does not say how far it got; so the framing is
-here, and every byte of the file belongs to a frame or to the blank lines between two. WARC 1.1 (ISO 28500:2017), ARC 1.0 and 2.0.
+Every frame found is yielded, every damaged stretch yields exactly one frame that says so, and
+reading goes on at the next header. fastwarc's iterator stops at the first damage, takes a cut
+record for a whole one and does not say how far it got; so the framing is here, and every byte of
+the file belongs to a frame or to the blank lines between two.
+
+WARC 1.1 (ISO 28500:2017), ARC 1.0 and 2.0.
 """
 
 import re
@@ -19,14 +22,16 @@ ARC_LINE = re.compile(
     rb"([^\s]{1,32})[ \t]{0,64}\r{0,4}\n"
 )
 ARC_MARK = re.compile(
-    rb"(?<=\n)[A-Za-z][A-Za-z0-9+.-]{0,32}:[^\r\n]{0,4096}? \S{1,64} \d{8,20} [^\r\n]{0,1024}?[^\s]{1,32}[ \t]{0,64}\r{0,4}\n"
+    rb"(?<=\n)[A-Za-z][A-Za-z0-9+.-]{0,32}:[^\r\n]{0,4096}? \S{1,64} \d{8,20} "
+    rb"[^\r\n]{0,1024}?[^\s]{1,32}[ \t]{0,64}\r{0,4}\n"
 )
 BLANK_LINE = re.compile(rb"\r{0,4}\n[ \t]{0,64}\r{0,4}\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A parsed record header: its fields by lower-case name, where the block begins, how long it says it is (None: no valid length)."""
+    """A parsed record header: its fields by lower-case name, where the block begins, how long it
+    says it is (None: no valid length)."""
 
     fields: Mapping[str, str]
     body: int
@@ -35,7 +40,8 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A record's place and content. `block` has at most the bytes asked for; `damage` says what is wrong, empty when nothing is."""
+    """A record's place and content. `block` has at most the bytes asked for; `damage` says what is
+    wrong, empty when nothing is."""
 
     offset: int
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +59,8 @@ class Format:
 
 
 def header_fields(text: bytes) -> dict[str, str]:
-    """`Name: value` lines as a dict with lower-case names; a folded line continues the one before, the first of a name counts."""
+    """`Name: value` lines as a dict with lower-case names; a folded line continues the one before,
+    the first of a name counts."""
     fields: dict[str, str] = {}
     last = ""
     for line in text.decode("utf-8", "replace").splitlines():
@@ -101,7 +108,8 @@ ARC = Format(_arc_head, ARC_MARK)
 
 
 def frames(stream: Stream, form: Format, block_bytes: int) -> Iterator[Frame]:
-    """All frames of a file, in order. Of a block longer than `block_bytes` only that much is given."""
+    """All frames of a file, in order. Of a block longer than `block_bytes` only that much is
+    given."""
     position = 0
     while True:
         position = _skip_blank(stream, position)

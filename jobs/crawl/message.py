@@ -1,7 +1,8 @@
-"""An HTTP response as archives store it: status line, headers, body with transfer and content encodings undone.
+"""An HTTP response as archives store it: status, headers, body with its encodings undone.
 
-Lenient as archives need it: writers often undo an encoding and leave its header, so a body that does not look encoded is taken as it
-is; one that begins right and then breaks is damaged. RFC 9110, RFC 9112.
+Lenient as archives need it: writers often undo an encoding and leave its header, so a body that
+does not look encoded is taken as it is; one that begins right and then breaks is damaged. RFC 9110,
+RFC 9112.
 """
 
 import io
@@ -22,7 +23,8 @@ CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:+-]+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """status 0: no status line. `damage`: what is wrong with the body, of which `body` is the readable part."""
+    """status 0: no status line. `damage`: what is wrong with the body, of which `body` is the
+    readable part."""
 
     status: int
     headers: Mapping[str, str]
@@ -69,7 +71,8 @@ def content_type(value: str) -> tuple[str, str]:
 
 
 def dechunk(body: bytes) -> tuple[bytes, str]:
-    """The body without chunked framing and what is wrong with it; a body that does not start with a chunk is returned as it is."""
+    """The body without chunked framing and what is wrong with it; a body that does not start with a
+    chunk is returned as it is."""
     if not CHUNK_LINE.match(body):
         return body, ""
     parts: list[bytes] = []
@@ -90,7 +93,8 @@ def dechunk(body: bytes) -> tuple[bytes, str]:
 
 
 def decode(body: bytes, coding: str, limit_bytes: int) -> tuple[bytes, str]:
-    """Undo one content coding: (decoded or as it was, what is wrong). Unknown codings change nothing. Raises TooLarge."""
+    """Undo one content coding: (decoded or as it was, what is wrong). Unknown codings change
+    nothing. Raises TooLarge."""
     if coding in ("gzip", "x-gzip"):
         return _inflate(body, 31, limit_bytes) if body.startswith(b"\x1f\x8b") else (body, "")
     if coding == "deflate":

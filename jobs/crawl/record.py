@@ -1,9 +1,10 @@
 """One record of a crawl file, and the closed set of reasons why one is not a document.
 
-A reader yields one `Record` for every record it finds, wanted or not, so that the rows of a step add up to what the file holds.
+A reader yields one `Record` for every record it finds, wanted or not, so that the rows of a step
+add up to what the file holds.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 UNREADABLE = "unreadable"
@@ -19,8 +20,10 @@ EMPTY = "empty"
 REASONS = {
     UNREADABLE: "the file cannot be opened, or its format is none that is read",
     EMPTY_FILE: "the file holds no bytes, or no record",
-    DAMAGED: "broken compression, a malformed header, wrong lengths or chunks, or a file that ends within the record",
-    NOT_A_RESPONSE: "no captured page: request, warcinfo, metadata, DNS answer, file header, unknown type",
+    DAMAGED: "broken compression, a malformed header, wrong lengths or chunks, a row that is none, "
+    "or a file that ends within the record",
+    NOT_A_RESPONSE: "no captured page: request, warcinfo, metadata, DNS answer, file header, "
+    "unknown type",
     REVISIT: "a note that a page was seen again unchanged; it has no content",
     HTTP_ERROR: "the server's status is outside 200-299",
     NOT_HTML_OR_TEXT: "the content is neither HTML nor plain text",
@@ -33,15 +36,18 @@ REASONS = {
 class Record:
     """One record.
 
-    index    0, 1, 2 ... within the file, without gaps
-    offset   byte offset in the file: of the record, or of the compressed member that its first byte is in; row number in Parquet
+    index    0, 1, 2 ... within what is read, a file or a part of it, without gaps
+    offset   byte offset in the file: of the record, or of the compressed member that its first byte
+             is in; of a JSONL line in the decompressed file; row number in Parquet
     kind     WARC-Type in lower case, `arc`, `html`, `text`, `row`; empty where damage hides it
-    url      target URI; for files and rows without one `file:///<base name>`
+    url      target URI; of a file without one `file:///<base name>`, of a row `#offset` behind that
     date     time of capture, None where unknown
-    mime     content type in lower case without parameters: HTTP's, else the record's, else by the file's format
+    mime     content type in lower case without parameters: HTTP's, else the record's, else by the
+             file's format
     charset  of the HTTP or record content type, else empty
-    payload  body with transfer and content encodings undone; empty when `text` is given or the record is rejected early
-    text     ready text (WET, plain text, JSONL, Parquet), else None
+    payload  body with transfer and content encodings undone; empty when `text` is given or the
+             record is rejected early
+    text     ready text (WET, JSONL, Parquet), else None
     size     bytes of the record's block as stored (after decompression of the archive)
     reason   one of REASONS, or None for a page
     detail   what exactly was wrong, for people
@@ -59,7 +65,3 @@ class Record:
     size: int = 0
     reason: str | None = None
     detail: str = ""
-
-    def at(self, index: int) -> "Record":
-        """The same record with another index."""
-        return replace(self, index=index)

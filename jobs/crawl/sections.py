@@ -1,4 +1,5 @@
-"""Where Zstandard and LZ4 frames end, told from their block headers without decompressing anything, and a frame as a stream of its own."""
+"""Where Zstandard and LZ4 frames end, told from their block headers without decompressing, and a
+frame as a stream of its own."""
 
 import io
 from typing import IO, Any
@@ -25,7 +26,8 @@ class Section(io.RawIOBase):
 
 
 def zstd_end(raw: IO[bytes], start: int) -> int | None:
-    """Where the frame at `start` ends, from its block headers (RFC 8878, section 3.1.1); None where they make no sense."""
+    """Where the frame at `start` ends, from its block headers (RFC 8878, section 3.1.1); None where
+    they make no sense."""
     raw.seek(start + 4)
     descriptor = raw.read(1)
     if not descriptor:
@@ -48,7 +50,8 @@ def zstd_end(raw: IO[bytes], start: int) -> int | None:
 
 
 def lz4_end(raw: IO[bytes], start: int) -> int | None:
-    """Where the frame at `start` ends, from its block sizes (LZ4 frame format 1.6); None where they make no sense."""
+    """Where the frame at `start` ends, from its block sizes (LZ4 frame format 1.6); None where they
+    make no sense."""
     raw.seek(start + 4)
     descriptor = raw.read(1)
     if not descriptor:

@@ -1,4 +1,5 @@
-"""A movable window over the decompressed bytes of a crawl file: look ahead, find, go back a little, never more than the window."""
+"""A movable window over the decompressed bytes of a crawl file: look ahead, find, go back a little,
+never more than the window."""
 
 import re
 from bisect import bisect_right
@@ -10,9 +11,10 @@ WINDOW_BYTES = 1 << 26
 
 
 class Stream:
-    """Positions are those of the decompressed bytes. Memory is bounded by `window_bytes` and one block.
+    """Positions are those of the decompressed bytes. Memory is at most `window_bytes` and a block.
 
-    pieces  what `compressed.pieces` yields; compressed: whether `offset` must be looked up by member
+    pieces      what `compressed.pieces` yields
+    compressed  whether `offset` must be looked up by member
     """
 
     def __init__(
@@ -67,13 +69,15 @@ class Stream:
     def match(
         self, pattern: re.Pattern[bytes], position: int, reach: int
     ) -> re.Match[bytes] | None:
-        """`pattern` at `position`, seen no further than `reach` bytes. Spans are relative to `position`."""
+        """`pattern` at `position`, seen no further than `reach` bytes. Spans are relative to
+        `position`."""
         return pattern.match(self.read(position, position + reach))
 
     def find(
         self, pattern: re.Pattern[bytes], start: int, overlap: int, stop: int | None = None
     ) -> int | None:
-        """Position of the first match from `start` on (and before `stop`); a match is at most `overlap` bytes long."""
+        """Position of the first match from `start` on (and before `stop`); a match is at most
+        `overlap` bytes long."""
         start = max(start, self._base)
         while stop is None or start < stop:
             more = self.fill(start + (1 << 18) + overlap)
@@ -91,7 +95,8 @@ class Stream:
         return None
 
     def offset(self, position: int) -> int:
-        """Byte offset in the file: of the position itself, or of the compressed member that holds it."""
+        """Byte offset in the file: of the position itself, or of the compressed member that holds
+        it."""
         if not self._compressed:
             return position
         self.fill(position + 1)
@@ -105,9 +110,11 @@ class Stream:
         return index >= 0 and self._positions[index] == position
 
     def take_break(self, start: int, end: int, sure: int, offset: int) -> tuple[int, int] | None:
-        """Report, once, bytes lost to broken compression in [start, end]: (position, offset of the broken member).
+        """Report, once, bytes lost to broken compression in [start, end]: (position, offset of the
+        broken member).
 
-        From position `sure` on, only a break of the member at `offset` counts: others belong to the record that follows.
+        From position `sure` on, only a break of the member at `offset` counts: others belong to the
+        record that follows.
         """
         self.fill(end)
         for entry in self._breaks:

@@ -1,0 +1,83 @@
+"""Crawl files of every kind, local and remote: which kind, and what a row, a text or nothing is."""
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from infra import storage
+from jobs.crawl import public_uri, records
+from jobs.crawl.kinds import kind_of
+from tests.jobs.crawl.archive_files import COMPRESSIONS, outcome, read, warc_record
+
+
+def test_tables_pages_and_texts_are_read_by_content_then_name(tmp_path: Path) -> None:
+    lines = (
+        b'{"url": "https://a/1", "text": "one"}\n\n{"url": "https://a/2", "html": "<p>two"}\n'
+        b'not json\n[1]\n{"url": "u"}\n'
+    )
+    for name, compress in {"": bytes, **COMPRESSIONS}.items():
+        found = read(tmp_path, compress(lines), f"x.jsonl.{name}".rstrip("."))
+        assert [(r.reason, r.text, r.payload) for r in found[:2]] == [
+            (None, "one", b""),
+            (None, None, b"<p>two"),
+        ]
+        assert [r.reason for r in found[2:]] == ["damaged"] * 3
+    pq.write_table(
+        pa.table({"url": ["a", "b"], "text": ["one", None], "html": [None, "<p>2"]}),
+        tmp_path / "x.parquet",
+    )
+    assert [(r.url, r.text, r.mime) for r in records(str(tmp_path / "x.parquet"))] == [
+        ("a", "one", "text/plain"),
+        ("b", None, "text/html"),
+    ]
+    (text,) = read(tmp_path, b"<b>kept as it is</b>\n\n two \n", "note.txt")
+    assert (text.payload, text.mime, text.url) == (
+        b"<b>kept as it is</b>\n\n two \n",
+        "text/plain",
+        "file:///note.txt",
+    )
+    (page,) = read(tmp_path, gzip.compress(b"<p>x"), "page.html.gz")
+    assert (page.payload, page.mime) == (b"<p>x", "text/html")
+    assert kind_of(b"WARC/1.0\r\n", "misnamed.txt") == "warc"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("empty.warc.gz", b"", "empty_file"),
+        ("blank.warc", b"\r\n\r\n", "empty_file"),
+        ("noise.warc.gz", b"\x1f\x8bnonsense" * 99, "damaged"),
+        ("noise.bin", bytes(range(256)) * 9, "unreadable"),
+        ("noise.parquet", b"PAR1 nonsense", "unreadable"),
+        ("noise.warc", b"nonsense\n" * 999, "damaged"),
+    ],
+)
+def test_a_file_without_a_record_yields_one_that_says_why(
+    tmp_path: Path, name: str, data: bytes, reason: str
+) -> None:
+    assert [r.reason for r in read(tmp_path, data, name)] == [reason]
+
+
+def test_a_missing_file_yields_one_record_that_says_so(tmp_path: Path) -> None:
+    assert [(r.reason, r.detail) for r in records(str(tmp_path / "none"))] == [
+        ("unreadable", "FileNotFoundError")
+    ]
+    assert [(r.reason, r.detail) for r in records(str(tmp_path))] == [
+        ("unreadable", "IsADirectoryError")
+    ]
+
+
+def test_credentials_and_queries_never_leave_an_address() -> None:
+    assert public_uri("https://user:pass@host/a/b.warc.gz?token=1") == "https://host/a/b.warc.gz"
+    assert public_uri("/data/a.warc") == "/data/a.warc"
+
+
+def test_a_remote_file_is_read_like_a_local_one(s3_root: str) -> None:
+    storage.write_bytes(
+        f"{s3_root}/web.warc.gz", b"".join(gzip.compress(warc_record(n)) for n in range(3))
+    )
+    assert outcome(list(records(f"{s3_root}/web.warc.gz"))) == ["0", "1", "2"]
+    assert [r.reason for r in records(f"{s3_root}/missing.warc.gz")] == ["unreadable"]

@@ -1,0 +1,113 @@
+"""Rows of JSONL and Parquet files: what a row becomes, and that a broken one costs itself alone."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jobs.crawl import records
+from jobs.page.document import SCHEMA, document
+from tests.jobs.crawl.archive_files import LIMIT, read
+
+ANY_STRING = st.text(st.characters(exclude_categories=()), max_size=8)
+ANY_VALUE = st.one_of(
+    st.none(),
+    ANY_STRING,
+    st.integers(),
+    st.lists(st.integers(), max_size=2),
+    st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2024-05-01"]),
+)
+
+
+def test_json_lines_of_a_corpus_keep_their_text(tmp_path: Path) -> None:
+    text = "a\u2028b \ud83d\ude00"
+    (record,) = read(tmp_path, json.dumps({"url": "https://a", "text": text}).encode(), "x.jsonl")
+    assert record.text == "a\u2028b \U0001f600"
+
+
+def test_a_row_without_an_address_is_named_by_its_place(tmp_path: Path) -> None:
+    lines = [b'{"text": "one"}', b"", b"no json", b'{"text": "two"}']
+    found = read(tmp_path, b"\n".join(lines), "x.jsonl")
+    assert [(r.url, r.offset) for r in found] == [
+        (f"file:///x.jsonl#{place}", place) for place in (0, 17, 25)
+    ]
+    table = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"text": ["a", None, "b"]}), table)
+    assert [r.url for r in records(str(table))] == [f"file:///x.parquet#{n}" for n in range(3)]
+
+
+def test_text_is_taken_as_it_is_and_wins_over_html(tmp_path: Path) -> None:
+    row = {"text": "<p>kept", "html": "<p>kept"}
+    (record,) = read(tmp_path, json.dumps(row).encode(), "x.jsonl")
+    assert (record.text, record.mime) == ("<p>kept", "text/plain")
+
+
+def test_a_line_too_long_for_any_page_is_one_damaged_record(tmp_path: Path) -> None:
+    longest = 4 * LIMIT + 65536
+    fits = b'{"text": "%s"}\n' % (b"x" * (longest - 13))
+    assert len(fits) == longest
+    too_long = fits.replace(b"x", b"xx", 1)
+    short = b'{"text": "one"}\n'
+    found = read(tmp_path, fits + short + too_long + short, "x.jsonl")
+    assert [r.reason for r in found] == ["too_large", None, "damaged", None]
+    assert "a line of more than" in found[2].detail and found[2].size == len(too_long)
+
+
+def test_a_line_nested_deeper_than_the_parser_goes_is_damaged(tmp_path: Path) -> None:
+    found = read(tmp_path, b"[" * 200_000 + b'\n{"text": "one"}\n', "x.jsonl")
+    assert [r.reason for r in found] == ["damaged", None]
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["url", "text", "html", "date"]), ANY_VALUE), max_size=4
+    )
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_json_object_becomes_a_row_that_can_be_stored(
+    tmp_path: Path, rows: list[dict[str, object]]
+) -> None:
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    found = read(tmp_path, lines.encode(), "x.jsonl")
+    assert len(found) == max(1, len(rows))
+    table = pa.Table.from_pylist([document(r, "x.jsonl", 1) for r in found], SCHEMA)
+    assert table.num_rows == len(found)
+
+
+def test_a_broken_row_group_costs_one_record(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    table = pa.table({"text": [f"text number {n} " * 9 for n in range(40)]})
+    pq.write_table(table, path, row_group_size=10, compression="zstd")
+    metadata = pq.read_metadata(path)
+    data = bytearray(path.read_bytes())
+    start = metadata.row_group(1).column(0).data_page_offset
+    data[start : start + 40] = bytes(40)
+    path.write_bytes(data)
+    found = list(records(str(path)))
+    assert [r.reason for r in found] == [None] * 10 + ["damaged"] + [None] * 20
+    assert [r.offset for r in found[9:12]] == [9, 10, 20]
+    assert "row group 1, 10 rows" in found[10].detail
+
+
+def test_a_value_that_is_none_is_missing_in_its_row_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    text = pa.array([b"one", b"\xff\xfe", b"three"]).view(pa.string())
+    date = pa.array([0, 0, 2**60], pa.timestamp("us"))
+    pq.write_table(pa.table({"text": text, "date": date}), path)
+    found = list(records(str(path)))
+    assert [(r.reason, r.text) for r in found] == [
+        (None, "one"),
+        ("damaged", None),
+        (None, "three"),
+    ]
+    assert found[0].date is not None and found[2].date is None
+
+
+@pytest.mark.parametrize("table", [pa.table({"url": ["a"]}), pa.table({"x": [1]})])
+def test_a_table_without_texts_is_unreadable(tmp_path: Path, table: pa.Table) -> None:
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert [r.reason for r in records(str(tmp_path / "x.parquet"))] == ["unreadable"]
