@@ -191,7 +191,8 @@ def write_listed(
     root = session.root
 
     def write(number: int, batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
-        known = pa.Table.from_batches(list(batches), LABELS).sort_by("row")
+        found = list(batches)
+        known = pa.Table.from_batches(found) if found else LABELS.empty_table()
         mine = stacks[number * width : (number + 1) * width]
         if mine:
             yield write_range(root, folder, number, mine, known, layer)

@@ -33,7 +33,7 @@ from infra.manifest import Counts, Manifest, digest_of
 from infra.parameters import option, parameters
 from infra.process import die_with_parent, emit, emit_failure
 from infra.process import run as run_child
-from infra.step import Step, Task
+from infra.step import Launch, Rate, Step, Task
 
 HOST = "pydoc.example.invalid"
 DATE = "2026-01-01T00:00:00Z"
@@ -114,7 +114,17 @@ class SampleParameters:
     )
 
 
-STEP = Step("sample", "crawl", 2, SampleParameters, (), "jobs.sample")
+STEP = Step(
+    name="sample",
+    kind="crawl",
+    version=2,
+    help="A crawl to try things on: documentation of Python and its installed packages as WARC.",
+    parameters=SampleParameters,
+    reads=(),
+    module="jobs.sample",
+    launch=Launch.CHILD,
+    rate=Rate(60.0, "run"),
+)
 
 
 def environment() -> str:

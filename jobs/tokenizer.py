@@ -81,7 +81,9 @@ def run(session: Session, task: Task) -> Manifest:
         tokenizer = chars_tokenizer(characters(session, stacks))
     else:
         folder = f"{writer.artifact.path}/_work/sample"
-        parts, used, used_bytes = sample(session, stacks, folder, p.sample_bytes / text_bytes, p.seed)
+        parts, used, used_bytes = sample(
+            session, stacks, folder, p.sample_bytes / text_bytes, p.seed
+        )
         tokenizer = train_bpe(_texts(task.lake.root, parts), p.vocab_size)
     config = {
         "type": p.type,
@@ -93,9 +95,7 @@ def run(session: Session, task: Task) -> Manifest:
     missed = rows_in - used
     rejected = {"not_sampled": missed} if missed else {}
     counts = Counts(rows_in, used, rejected, {"sampled_bytes": used_bytes})
-    return writer.commit(
-        counts, details=config, spark_application_id=session.application_id
-    )
+    return writer.commit(counts, details=config, spark_application_id=session.application_id)
 
 
 def load(artifact: Artifact) -> tuple[Tokenizer, dict[str, int | str]]:
@@ -129,9 +129,7 @@ def _draw(
     )
 
 
-def draw_from(
-    root: str, stack: Stack, folder: str, bound: int | None, seed: int
-) -> dict[str, Any]:
+def draw_from(root: str, stack: Stack, folder: str, bound: int | None, seed: int) -> dict[str, Any]:
     """Write the texts of one shard whose hash is below `bound` (None: all). Runs in a worker."""
     path = f"{folder}/{attempt_name(f'sample-{stack.shard:05d}')}"
     size, least = 0, None

@@ -13,7 +13,9 @@ from infra.lake import Artifact, Lake
 from infra.step import CRAWL, Step, Task
 
 
-def chain(parameters: PipelineParameters, goal: str = "report", *, whole: bool = True) -> list[Task]:
+def chain(
+    parameters: PipelineParameters, goal: str = "report", *, whole: bool = True
+) -> list[Task]:
     """The tasks that lead to `goal`, in order.
 
     whole  a run: optional steps are on the way unless `without` names them, and it starts from `input`.

@@ -59,7 +59,13 @@ def add_step(step: Step) -> None:
         set: Set = None,
         json: Json = False,
     ) -> None:
-        said = {"root": root, "input": input, "name": name, "preset": preset, step.name: own}
+        said: dict[str, Any] = {
+            "root": root,
+            "input": input,
+            "name": name,
+            "preset": preset,
+            step.name: own,
+        }
         parameters = parameters_of(config, set, **said)
         execute(chain(parameters, step.name, whole=False), json)
 
@@ -105,7 +111,13 @@ def run(
     json: Json = False,
 ) -> None:
     """The whole way, as a Prefect flow: crawl to registered model. Steps that are there already are skipped."""
-    said = {"root": root, "input": input, "name": name, "preset": preset, "without": without}
+    said: dict[str, Any] = {
+        "root": root,
+        "input": input,
+        "name": name,
+        "preset": preset,
+        "without": without,
+    }
     run_pipeline(parameters_of(config, set, **said), json)
 
 
@@ -121,7 +133,13 @@ def plan(
     json: Json = False,
 ) -> None:
     """What `run` would do: hit or rebuild and why, which shards are new, expected documents, tokens and time. Runs nothing."""
-    said = {"root": root, "input": input, "name": name, "preset": preset, "without": without}
+    said: dict[str, Any] = {
+        "root": root,
+        "input": input,
+        "name": name,
+        "preset": preset,
+        "without": without,
+    }
     lines = plan_of(chain(parameters_of(config, set, **said)))
     if json:
         console.one_object({"steps": [vars(line) for line in lines]})
@@ -141,7 +159,7 @@ def demo(
     task = sample_task(root or LAKE, DEMO_SOURCE, {"pages": pages})
     with Children(task.lake.root) as children:
         console.outcome(children.make(task), json)
-    said = {"root": root, "name": "demo", "input": [task.artifact.uri]}
+    said: dict[str, Any] = {"root": root, "name": "demo", "input": [task.artifact.uri]}
     run_pipeline(parameters_of(config, set, demo_defaults(), **said), json)
 
 
@@ -183,7 +201,9 @@ def generate(
     ] = None,
     root: Root = None,
     max_tokens: Annotated[int, typer.Option(help="Length at most (tokens)", min=1)] = 128,
-    temperature: Annotated[float, typer.Option(help="0: always the likeliest token", min=0.0)] = 0.8,
+    temperature: Annotated[
+        float, typer.Option(help="0: always the likeliest token", min=0.0)
+    ] = 0.8,
     top_k: Annotated[int, typer.Option(help="Sample among the likeliest k; 0: all", min=0)] = 50,
     seed: Annotated[int, typer.Option(help="Seed of the sampling")] = 0,
     json: Json = False,

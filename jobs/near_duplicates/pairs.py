@@ -97,12 +97,8 @@ def candidate_pairs(buckets: DataFrame, cap: int) -> DataFrame:
 
 def verified(pairs: DataFrame, shingles: DataFrame, threshold: float) -> DataFrame:
     """The `VERIFIED` pairs at or above the threshold. shingles: node, shingles."""
-    left = shingles.select(
-        F.col("node").alias("left"), F.col("shingles").alias("left_shingles")
-    )
-    right = shingles.select(
-        F.col("node").alias("right"), F.col("shingles").alias("right_shingles")
-    )
+    left = shingles.select(F.col("node").alias("left"), F.col("shingles").alias("left_shingles"))
+    right = shingles.select(F.col("node").alias("right"), F.col("shingles").alias("right_shingles"))
     both = pairs.join(left, "left").join(right, "right")
     return both.mapInArrow(functools.partial(verify_batches, threshold=threshold), VERIFIED)
 

@@ -62,9 +62,7 @@ def sign_batches(
         yield pa.RecordBatch.from_arrays(columns, schema=SIGNED)
 
 
-def verify_batches(
-    batches: Iterator[pa.RecordBatch], threshold: float
-) -> Iterator[pa.RecordBatch]:
+def verify_batches(batches: Iterator[pa.RecordBatch], threshold: float) -> Iterator[pa.RecordBatch]:
     """In: left, right, left_shingles, right_shingles. Out: `VERIFIED`, the pairs whose exact Jaccard
     similarity reaches the threshold."""
     for batch in batches:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
 from infra import storage
+from infra.lake.parquet import batches
 from infra.lake.rows import REASON, ROW, Stack, read_rows, stacks_of
 from infra.lake.shards import Shard, ShardMap
 from infra.manifest import Counts, FileEntry, Manifest

@@ -9,6 +9,7 @@ another driver.
 
 import importlib
 import json
+import re
 import sys
 import traceback
 
@@ -19,6 +20,10 @@ from infra.process import die_with_parent, emit, emit_failure
 from infra.step import Task
 from jobs.spark.session import Session
 from jobs.steps import STEPS
+
+
+RAISED = re.compile(r"[A-Za-z_]\w*(\.\w+)*: \S")
+JAVA = ("org.", "java.", "File ")
 
 
 def serve(root: str) -> None:
@@ -49,7 +54,7 @@ def serve(root: str) -> None:
 def one_line(error: Exception) -> str:
     """The first telling line of an exception; Spark's carry a whole Java trace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    python = [line for line in lines if line.split(":")[0].endswith("Error") and ":" in line]
+    python = [line for line in lines if RAISED.match(line) and not line.startswith(JAVA)]
     telling = python[-1] if python else lines[0] if lines else ""
     return f"{type(error).__name__}: {telling[:300]}"
 

@@ -37,8 +37,7 @@ class Work:
 
 
 def make_all(session: Session, writer: Writer, step: str, works: Sequence[Work]) -> list[Shard]:
-    """The shards of these works, in their order; those that are there are found, the others made, the largest first.
-    """
+    """The shards of these works, in their order; those that are there are found, the others made, the largest first."""
     writer.uses(work.name for work in works)
     order = sorted(range(len(works)), key=lambda place: (-works[place].size_bytes, place))
     root = session.root
