@@ -21,7 +21,6 @@ from infra.step import Task
 from jobs.spark.session import Session
 from jobs.steps import STEPS
 
-
 RAISED = re.compile(r"[A-Za-z_]\w*(\.\w+)*: \S")
 JAVA = ("org.", "java.", "File ")
 
