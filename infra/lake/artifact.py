@@ -1,0 +1,121 @@
+"""An artifact's place in the lake, and its manifest, verified."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra import storage
+from infra.errors import GristmillError
+from infra.lake.rows import Stack, stacks_of
+from infra.manifest import MANIFEST_NAME, SHARDS, SHORT, FileEntry, Manifest
+
+READERS = 8
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact's place in the lake: it may be finished, half-written or not there yet."""
+
+    lake_root: str
+    kind: str
+    name: str
+    digest: str
+
+    @property
+    def path(self) -> str:
+        """The artifact's folder below the lake's root."""
+        return "/".join([self.kind, self.name, self.digest[:SHORT]])
+
+    @property
+    def uri(self) -> str:
+        """The artifact's folder."""
+        return storage.join(self.lake_root, self.path)
+
+    def file(self, *parts: str) -> str:
+        """The URI of a file in the folder."""
+        return storage.join(self.uri, *parts)
+
+    def manifest(self, *, hashes: bool = False) -> Manifest | None:
+        """The verified manifest, or None when the artifact is not finished.
+
+        Sizes of all files are always compared, contents when `hashes`. Raises GristmillError where
+        a file is missing or differs.
+        """
+        where = self.file(MANIFEST_NAME)
+        try:
+            data = storage.read_bytes(where)
+        except FileNotFoundError:
+            return None
+        manifest = Manifest.from_json(data, where, self._files_beside)
+        if not manifest.digest.startswith(self.digest):
+            raise GristmillError(
+                f"{where}: belongs to another artifact ({manifest.digest[:SHORT]});"
+                " delete the folder"
+            )
+        self._verify(manifest, hashes)
+        return manifest
+
+    def require(self) -> Manifest:
+        """The verified manifest; GristmillError when the artifact is not finished."""
+        manifest = self.manifest()
+        if manifest is None:
+            raise GristmillError(f"{self.uri}: not finished (no manifest); run its step first")
+        return manifest
+
+    def data_uris(self) -> list[str]:
+        """The URIs of the result's files (no rejected rows), in the manifest's order."""
+        return [self.at_root(entry.path) for entry in self.require().data_files()]
+
+    def stacks(self) -> list[Stack]:
+        """The shards of an artifact with rows of documents."""
+        return stacks_of(self.require())
+
+    def at_root(self, path: str) -> str:
+        """The URI of a path below the lake's root."""
+        return storage.join(self.lake_root, path)
+
+    def _files_beside(self, name: str) -> list[FileEntry]:
+        data = storage.read_bytes(self.file(name))
+        return [FileEntry(**row) for row in pq.read_table(pa.BufferReader(data)).to_pylist()]
+
+    def _verify(self, manifest: Manifest, hashes: bool) -> None:
+        sizes = _sizes(self.lake_root, {entry.path.rpartition("/")[0] for entry in manifest.files})
+        for entry in manifest.files:
+            found = sizes.get(entry.path)
+            if found != entry.size_bytes:
+                raise GristmillError(
+                    f"{self.at_root(entry.path)}: {'no' if found is None else found} bytes,"
+                    f" the manifest says {entry.size_bytes};"
+                    f" delete {self.uri}{_and_note(entry.path)} and run the step again"
+                )
+        if hashes:
+            with ThreadPoolExecutor(READERS) as pool:
+                uris = [self.at_root(entry.path) for entry in manifest.files]
+                for entry, sha256 in zip(manifest.files, pool.map(storage.content_hash, uris)):
+                    if sha256 != entry.sha256:
+                        raise GristmillError(
+                            f"{self.at_root(entry.path)}: not the manifest's content;"
+                            f" delete {self.uri}{_and_note(entry.path)} and run the step again"
+                        )
+
+
+def files_table(files: Iterable[FileEntry]) -> pa.Table:
+    """The list of files as it stands beside a long manifest."""
+    return pa.Table.from_pylist([asdict(entry) for entry in files])
+
+
+def _sizes(root: str, folders: Iterable[str]) -> dict[str, int]:
+    """Path below the root -> size of every file directly in these folders; a folder is listed once."""
+    return {
+        f"{folder}/{info.path}": info.size_bytes
+        for folder in folders
+        for info in storage.list_names(storage.join(root, folder))
+    }
+
+
+def _and_note(path: str) -> str:
+    """What else must go for a shard's file to be made again."""
+    return f" and {path.rpartition('-')[0]}.json" if path.startswith(f"{SHARDS}/") else ""

@@ -1,0 +1,165 @@
+"""Shards: what a row-by-row step makes of one input shard, stored once in the lake and found again by any run.
+
+A shard is named by the digest of (map, its version, the parameters that matter to it, what it was made from). Its files lie under
+`shards/<map>/`, each under a name of its own attempt; `shards/<map>/<digest>.json` is written last, exclusively: what has none does
+not exist. Two runs that need the same shard at once: one makes it, the other waits and uses it.
+"""
+
+import dataclasses
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from infra import storage
+from infra.errors import GristmillError, TransientError
+from infra.lake.parquet import RowsFile
+from infra.manifest import SHARDS, Counts, FileEntry, digest_of
+from infra.storage.claim import claim
+
+DIGEST_CHARS = 32
+REJECTED = "rejected"
+Batches = Iterator[pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class ShardMap:
+    """Row-by-row work, declared: the same declaration over the same shard gives the same rows.
+
+    name        folder of its shards, unique among all maps
+    version     raised whenever its result changes
+    parameters  plain data that changes the result
+    reads       columns it is given, beside `row`, the row's number in the shard's first layer
+    schema      columns it makes
+    apply       module-level function over record batches, or a partial of one; runs in a worker
+    layer       whether its output stands beside the rows it was given, one for one, as columns of
+                theirs (a column `reject_reason` drops the rows where it is not null); else it is
+                something else made of the rows
+    """
+
+    name: str
+    version: int
+    parameters: Mapping[str, Any]
+    reads: tuple[str, ...]
+    schema: pa.Schema = field(compare=False)
+    apply: Callable[[Batches], Batches] = field(compare=False)
+    layer: bool = True
+
+    def shard_name(self, made_from: Any) -> str:
+        """`<map>/<digest>` of the shard that it makes of that: names of shards, or plain data."""
+        declared = [self.name, self.version, dict(self.parameters), made_from]
+        return f"{self.name}/{digest_of(declared)[:DIGEST_CHARS]}"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A finished shard: its files (paths below the lake's root), the rows it was made from and those that it kept."""
+
+    name: str
+    files: tuple[FileEntry, ...]
+    counts: Counts
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    @property
+    def data(self) -> FileEntry:
+        """The file of the kept rows."""
+        return next(entry for entry in self.files if not entry.is_rejected)
+
+    def to_json(self) -> bytes:
+        """The text of its note in the lake."""
+        return (json.dumps(dataclasses.asdict(self)) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> "Shard":
+        """Raises GristmillError for a damaged note."""
+        try:
+            raw = json.loads(data)
+            raw["files"] = tuple(FileEntry(**entry) for entry in raw["files"])
+            raw["counts"] = Counts(**raw["counts"])
+            return cls(**raw)
+        except (ValueError, TypeError, KeyError) as error:
+            raise GristmillError(
+                f"{where}: damaged ({error}); delete it and run the step again"
+            ) from None
+
+
+class NewShard:
+    """A shard being made: opens its files under names that no other attempt has, and remembers them."""
+
+    def __init__(self, root: str, name: str) -> None:
+        self.root = root
+        self.map, _, self.digest = name.partition("/")
+        self._attempt = uuid.uuid4().hex[:8]
+        self._opened: list[RowsFile] = []
+
+    def rows(self, schema: pa.Schema, *, rejected: bool = False) -> RowsFile:
+        """A Parquet file of the shard, to be entered as a context."""
+        folder = (SHARDS, self.map, REJECTED) if rejected else (SHARDS, self.map)
+        path = "/".join([*folder, f"{self.digest}-{self._attempt}.parquet"])
+        self._opened.append(RowsFile(self.root, path, schema))
+        return self._opened[-1]
+
+    def files(self) -> tuple[FileEntry, ...]:
+        """Those that are whole."""
+        return tuple(file.entry for file in self._opened if file.entry)
+
+
+def note_of(root: str, name: str) -> str:
+    """Where the note of a shard is."""
+    return storage.join(root, SHARDS, f"{name}.json")
+
+
+def find(root: str, name: str) -> Shard | None:
+    """The finished shard of that name."""
+    where = note_of(root, name)
+    try:
+        return Shard.from_json(storage.read_bytes(where), where)
+    except FileNotFoundError:
+        return None
+
+
+def make(root: str, name: str, build: Callable[[NewShard], Counts]) -> tuple[Shard, bool]:
+    """The shard of that name, and whether it was there: built now unless it is. Raises what `build` raises, GristmillError when
+    rows were lost."""
+    found = find(root, name)
+    if found is not None:
+        return found, True
+    where = note_of(root, name)
+    with claim(f"{where}.claim", lambda: storage.exists(where)) as mine:
+        if not mine:
+            return _required(root, name), True
+        began, cpu_before = time.monotonic(), time.process_time()
+        new = NewShard(root, name)
+        counts = build(new)
+        counts.check(name.partition("/")[0])
+        seconds = time.monotonic() - began
+        shard = Shard(
+            name,
+            new.files(),
+            counts,
+            round(seconds, 3),
+            round(time.process_time() - cpu_before, 3),
+        )
+        try:
+            storage.create_exclusive(where, shard.to_json())
+        except FileExistsError:
+            return _required(root, name), True
+        return shard, False
+
+
+def _required(root: str, name: str) -> Shard:
+    found = find(root, name)
+    if found is None:
+        raise TransientError(f"{note_of(root, name)}: is gone again; was the lake cleaned by hand?")
+    return found
+
+
+def name_of(path: str) -> str:
+    """The name of the shard that a file belongs to: `extract/ab12` of `shards/extract/ab12-77.parquet`."""
+    folders = path.removeprefix(f"{SHARDS}/").replace(f"/{REJECTED}/", "/")
+    return folders.rpartition("-")[0]

@@ -1,0 +1,177 @@
+"""The one way to write an artifact: begin, write files or have shards made, commit the manifest last."""
+
+import contextlib
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from infra import storage
+from infra.errors import TransientError
+from infra.lake.artifact import Artifact, files_table
+from infra.lake.collect import wait_until_collected
+from infra.manifest import (
+    FILES_NAME,
+    FORMAT,
+    INLINE_FILES,
+    MANIFEST_NAME,
+    Counts,
+    FileEntry,
+    Identity,
+    Manifest,
+    content_of,
+    revision,
+    tool_versions,
+)
+from infra.process import usage
+from infra.storage.claim import claim
+
+WORK = "_work"
+USES = "uses"
+ALIVE = "alive"
+CLAIMS = ".writing"
+ALIVE_SECONDS = 600.0
+HASHERS = 4
+
+
+class Writer:
+    """Made by `Lake.begin`; a context manager that lets go of the artifact when the block ends, committed or not.
+
+    It waits for another process that writes the same artifact to finish or die. In the rare case of two
+    writers at once, one commits; nothing false is ever committed.
+    """
+
+    def __init__(self, artifact: Artifact, identity: Identity, keep: tuple[str, ...]) -> None:
+        self.artifact = artifact
+        self.identity = identity
+        self.started = time.time()
+        self.cpu_before, _ = usage()
+        self._claimed = contextlib.ExitStack()
+        manifest = artifact.file(MANIFEST_NAME)
+        place = storage.join(artifact.lake_root, CLAIMS, artifact.path.replace("/", "-"))
+        if not self._claimed.enter_context(claim(place, lambda: storage.exists(manifest))):
+            raise TransientError(
+                f"{artifact.uri}: another run has just finished it; run again to use it"
+            )
+        for stray in storage.list_files(artifact.uri):
+            if not stray.path.startswith((f"{WORK}/", *keep)):
+                storage.delete(stray.uri)
+        self._ended = threading.Event()
+        threading.Thread(target=self._stay_alive, daemon=True).start()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write the artifact. Called by `commit`; the end of the process does it too."""
+        if not self._ended.is_set():
+            self._ended.set()
+            self._claimed.close()
+
+    def file(self, *parts: str) -> str:
+        """The URI of a file to write in the artifact's folder."""
+        return self.artifact.file(*parts)
+
+    def work(self, *parts: str) -> str:
+        """The URI of something to find again after a crash; gone after `commit`."""
+        return self.artifact.file(WORK, *parts)
+
+    def uses(self, shards: Iterable[str]) -> None:
+        """Say which shards this artifact will be made of, before looking for them: `gc` keeps them.
+
+        Waits for a `gc` that is under way: it may have looked before this was said.
+        """
+        where = self.work(USES, f"{uuid.uuid4().hex}.json")
+        storage.write_bytes(where, json.dumps(sorted(set(shards))).encode())
+        wait_until_collected(self.artifact.lake_root)
+
+    def commit(
+        self,
+        counts: Counts,
+        *,
+        files: list[FileEntry] | None = None,
+        schema: list[dict[str, str]] | None = None,
+        details: dict[str, Any] | None = None,
+        spark_application_id: str = "",
+        mlflow_run_id: str = "",
+    ) -> Manifest:
+        """Check the accounting, write the manifest.
+
+        files   the files of the result, hashed by those who wrote them; without it, all files in the folder, hashed here
+        Raises GristmillError when rows were lost. When another writer finished the same artifact first, its manifest is returned.
+        """
+        counts.check(self.identity.step)
+        if files is None:
+            files = self._found()
+        cpu_after, peak_bytes = usage()
+        manifest = Manifest(
+            format=FORMAT,
+            kind=self.identity.kind,
+            name=self.artifact.name,
+            digest=self.identity.digest,
+            **self.identity.declared(),
+            files=files,
+            content=content_of(files),
+            counts=counts,
+            schema=schema or self._schema(files),
+            details=details or {},
+            revision=revision(),
+            tools=tool_versions(),
+            started_at=datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
+            seconds=round(time.time() - self.started, 3),
+            cpu_seconds=round(max(0.0, cpu_after - self.cpu_before), 3),
+            peak_memory_bytes=peak_bytes,
+            flow_run_id=os.environ.get("GRISTMILL_FLOW_RUN_ID", ""),
+            spark_application_id=spark_application_id,
+            mlflow_run_id=mlflow_run_id,
+        )
+        beside = FILES_NAME if len(files) > INLINE_FILES else ""
+        if beside:
+            with storage.open_write(self.file(beside)) as stream:
+                pq.write_table(files_table(files), stream, compression="zstd")
+        try:
+            storage.create_exclusive(self.file(MANIFEST_NAME), manifest.to_json(beside))
+        except FileExistsError:
+            manifest = self.artifact.require()
+        self.close()
+        storage.delete(self.work())
+        return manifest
+
+    def _found(self) -> list[FileEntry]:
+        """All files in the folder, each read once more to be hashed."""
+        found = [f for f in storage.list_files(self.artifact.uri) if _is_result(f.path)]
+        with ThreadPoolExecutor(HASHERS) as pool:
+            hashes = pool.map(storage.content_hash, [f.uri for f in found])
+            return [
+                FileEntry(f"{self.artifact.path}/{f.path}", f.size_bytes, sha256)
+                for f, sha256 in zip(found, hashes, strict=True)
+            ]
+
+    def _schema(self, files: list[FileEntry]) -> list[dict[str, str]]:
+        for entry in files:
+            if entry.path.endswith(".parquet") and not entry.is_rejected:
+                with storage.open_read(self.artifact.at_root(entry.path)) as stream:
+                    fields = pq.ParquetFile(stream).schema_arrow
+                return [{"name": f.name, "type": str(f.type)} for f in fields]
+        return []
+
+    def _stay_alive(self) -> None:
+        """A step may work for days on shards that lie elsewhere: `sweep` must not take its folder for a dead one's."""
+        while not self._ended.wait(ALIVE_SECONDS):
+            with contextlib.suppress(OSError):
+                storage.write_bytes(self.work(ALIVE), b"")
+
+
+def _is_result(path: str) -> bool:
+    leaf = path.rsplit("/", 1)[-1]
+    return not leaf.startswith(("_", ".")) and not path.startswith(WORK + "/")
