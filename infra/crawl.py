@@ -35,20 +35,45 @@ class Source:
     name: str
     size_bytes: int
     content: str
+    modified: float = 0.0
+    """mtime before the content was read, where it may be remembered; 0 for other files"""
 
 
 def sources_of(patterns: Iterable[str], lake_root: str) -> tuple[Source, ...]:
-    """The crawl files that globs, directories, paths and URIs name, each file once, by name and content.
+    """The crawl files that globs, directories, paths and URIs name, each file once, by name and
+    content. Files that the lake remembers are not read; nothing is written.
 
     Raises UsageError for a pattern that names none.
     """
+    listed = time.time()
     found = {info.uri: info for pattern in patterns for info in storage.expand(pattern)}
     contents = _contents(list(found.values()), lake_root)
+
+    def settled(info: FileInfo) -> float:
+        known = storage.is_local(info.uri) and info.modified < listed - SETTLED_SECONDS
+        return info.modified if known else 0.0
+
     made = [
-        Source(uri, storage.base_name(uri), info.size_bytes, contents[uri])
+        Source(uri, storage.base_name(uri), info.size_bytes, contents[uri], settled(info))
         for uri, info in found.items()
     ]
     return tuple(sorted(made, key=lambda s: (s.name, s.content, s.uri)))
+
+
+def remember(sources: Iterable[Source], lake_root: str) -> None:
+    """Have the lake remember the contents of these files, of those that have not changed since.
+
+    Of two runs that do so at once the last one's memory stays: the other's files are read again.
+    """
+    known = _remembered(lake_root)
+    keys = {(s.uri, s.size_bytes, s.modified): s.content for s in sources if s.modified}
+    fresh = {
+        key: content
+        for key, content in keys.items()
+        if key not in known and storage.modified(key[0]) == key[2]
+    }
+    if fresh:
+        _write_memory(lake_root, known | fresh)
 
 
 def crawl_digest(sources: Iterable[Source]) -> str:
@@ -61,16 +86,8 @@ def _contents(files: list[FileInfo], lake_root: str) -> dict[str, str]:
     known = _remembered(lake_root) if any(not info.etag for info in files) else {}
     keys = {info.uri: (info.uri, info.size_bytes, info.modified) for info in files if not info.etag}
     missing = [uri for uri, key in keys.items() if key not in known]
-    began = time.time()
     with ThreadPoolExecutor(READERS) as pool:
         hashed = dict(zip(missing, pool.map(storage.content_hash, missing), strict=True))
-    settled = {
-        keys[uri]: content
-        for uri, content in hashed.items()
-        if storage.is_local(uri) and keys[uri][2] < began - SETTLED_SECONDS
-    }
-    if settled:
-        _remember(lake_root, known | settled)
     return {i.uri: i.etag or hashed.get(i.uri) or known[keys[i.uri]] for i in files}
 
 
@@ -84,8 +101,7 @@ def _remembered(lake_root: str) -> dict[Key, str]:
     return {}
 
 
-def _remember(lake_root: str, hashes: dict[Key, str]) -> None:
-    """Write the memory whole; of two runs that do so at once the last one's stays, the other's files are read again some day."""
+def _write_memory(lake_root: str, hashes: dict[Key, str]) -> None:
     newest = {path: (size, mtime, sha256) for (path, size, mtime), sha256 in hashes.items()}
     rows = [(path, *rest) for path, rest in sorted(newest.items())]
     columns = [list(column) for column in zip(*rows, strict=True)]

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from infra.crawl import remember
 from infra.errors import GristmillError, TransientError
 from infra.manifest import Manifest
 from infra.process import Child, failure_of, run
@@ -62,6 +63,8 @@ class Children:
     def make(self, task: Task) -> Outcome:
         """The task's artifact, made now unless it is there, or while another run makes it. Raises
         GristmillError with one line when the step fails."""
+        if task.crawl:
+            remember(task.crawl, task.lake.root)
         found = task.artifact.manifest()
         if found is not None:
             return Outcome(task, found, True)

@@ -16,13 +16,13 @@ STRANGERS = {
     "infra": {"torch", "pyspark", "prefect"},
 }
 ONE_OWNER = {
-    "mlflow": "infra/tracking/__init__.py",
+    "mlflow": "infra/tracking/",
     "subprocess": "infra/process.py",
-    "fsspec": "infra/storage/__init__.py",
-    "s3fs": "infra/storage/__init__.py",
-    "boto3": "infra/storage/__init__.py",
-    "botocore": "infra/storage/__init__.py",
-    "aiobotocore": "infra/storage/__init__.py",
+    "fsspec": "infra/storage/",
+    "s3fs": "infra/storage/",
+    "boto3": "infra/storage/",
+    "botocore": "infra/storage/",
+    "aiobotocore": "infra/storage/",
     "multiprocessing": "infra/process.py",
 }
 STARTERS = {

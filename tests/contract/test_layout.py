@@ -4,11 +4,9 @@ import ast
 
 from tests.contract.sources import PACKAGES, REPOSITORY, files, modules, tree
 
-FOLDERS = {*PACKAGES, "tests", "docs", ".ci"}
+FOLDERS = {*PACKAGES, "tests", "docs", "examples", ".ci"}
 TOP_FILES = {
-    "README.md",
-    "LICENSE",
-    "Makefile",
+    *("README.md", "LICENSE", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile"),
     "docker-compose.yml",
     "pyproject.toml",
     "requirements.lock",
