@@ -211,21 +211,30 @@ class Child:
         return GristmillError(f"{what} {ended}: {said} (log: {self.log})")
 
     def tree(self) -> list[psutil.Process]:
-        """All living processes of the tree, also those whose parent is gone.
+        """All living processes of the tree: those that carry its token, and their children.
 
-        Neither parents nor process groups tell: a process whose parent died belongs to init, and
-        one may have made a session of its own. The environment stays with it. Environments of other
-        users cannot be read, and none of those is ours.
+        Parents alone do not tell (a process whose parent died belongs to init), nor do process
+        groups (one may make a session of its own): the token stays. The token alone does not tell
+        either: the kernel shows no environment of a process that is just being started, and a
+        program may empty it. What cannot be read belongs to another user, hence not to us.
         """
-        found = []
+        living: dict[int, tuple[psutil.Process, int]] = {}
+        members = set() if self._process.returncode is not None else {self.pid}
         for process in psutil.process_iter():
             try:
                 tokens = process.environ().get(TOKEN, "").split(":")
-                if self.token in tokens and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                living[process.pid] = process, process.ppid()
             except (psutil.Error, OSError):
                 continue
-        return found
+            if self.token in tokens:
+                members.add(process.pid)
+        while children := {
+            pid for pid, (_, parent) in living.items() if parent in members and pid not in members
+        }:
+            members |= children
+        return [process for pid, (process, _) in living.items() if pid in members]
 
     def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """SIGTERM to the whole tree, `grace_seconds` to finish, SIGKILL for the rest.

@@ -154,6 +154,24 @@ def test_stopping_ends_a_grandchild_in_a_session_of_its_own(log: Path) -> None:
     assert gone(pid)
 
 
+def test_stopping_ends_a_grandchild_with_an_empty_environment(log: Path) -> None:
+    bare = GRANDCHILD.replace("start_new_session=True", "start_new_session=True, env={}")
+    script = EMIT + f"import subprocess, sys\nemit('pid', pid={bare})\n" + FOREVER
+    with Child(python(script), log) as child:
+        pid = next(child.events())["pid"]
+        assert {child.pid, pid} <= {process.pid for process in child.tree()}
+    assert gone(pid)
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_a_child_that_has_hardly_begun_is_stopped_too(log: Path, attempt: int) -> None:
+    with Child(python(FOREVER), log) as child:
+        assert [process.pid for process in child.tree()] == [child.pid]
+        child.stop()
+        assert child.tree() == []
+        assert child.wait() < 0
+
+
 def test_stopping_ends_a_tree_within_the_tree(log: Path, tmp_path: Path) -> None:
     inner = f"Child([sys.executable, '-c', {FOREVER!r}], Path({str(tmp_path / 'inner.log')!r}))"
     script = EMIT + (
