@@ -1,14 +1,15 @@
 """The crawl files of a run: bound once, each hashed at most once in its life.
 
-A file counts with its own name, its size and its content: SHA-256, or the store's ETag where it has one. The hash of a local file is
-remembered in the lake (`_crawl-hashes.parquet`: path, size, mtime -> hash), so a crawl that grew by one file costs reading one.
+A file counts with its own name, its size and its content: SHA-256, or the store's ETag where it has
+one. The hash of a local file is remembered in the lake (`_crawl-hashes.parquet`: path, size, mtime
+-> hash), so a crawl that grew by one file costs reading one.
 """
 
 import contextlib
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +21,8 @@ from infra.storage import FileInfo
 MEMORY = "_crawl-hashes.parquet"
 READERS = 4
 SETTLED_SECONDS = 2.0
-"""A file changed within the clock's resolution may change again without a new mtime: its hash is not remembered yet."""
+"""A file changed within the clock's resolution may change again without a new mtime: the hash of
+one so young is not remembered yet."""
 SCHEMA = pa.schema(
     [("path", pa.string()), ("size", pa.int64()), ("mtime", pa.float64()), ("sha256", pa.string())]
 )
@@ -29,20 +31,23 @@ Key = tuple[str, int, float]
 
 @dataclass(frozen=True)
 class Source:
-    """A raw crawl file: where it is, its own name, its size, and what its content is (SHA-256, or the ETag of a remote file)."""
+    """A raw crawl file."""
 
     uri: str
+    """Where it is."""
     name: str
+    """Its own name."""
     size_bytes: int
     content: str
-    modified: float = 0.0
-    """mtime before the content was read, where it may be remembered; 0 for other files"""
+    """What it holds: SHA-256, or the ETag of a remote file."""
+    modified: float = field(default=0.0, compare=False)
+    """mtime before the content was read, where it may be remembered; 0 for other files."""
 
 
 def sources_of(patterns: Iterable[str], lake_root: str) -> tuple[Source, ...]:
-    """The crawl files that globs, directories, paths and URIs name, each file once, by name and
-    content. Files that the lake remembers are not read; nothing is written.
+    """The crawl files that globs, directories, paths and URIs name, each file once.
 
+    Sorted by name and content. Files that the lake remembers are not read; nothing is written.
     Raises UsageError for a pattern that names none.
     """
     listed = time.time()
@@ -92,18 +97,26 @@ def _contents(files: list[FileInfo], lake_root: str) -> dict[str, str]:
 
 
 def _remembered(lake_root: str) -> dict[Key, str]:
-    """What the lake remembers; nothing where the file is missing or damaged: it is only a memory."""
-    with contextlib.suppress(FileNotFoundError, pa.ArrowException):
+    """What the lake remembers; nothing where that is missing or damaged: it is only a memory."""
+    try:
         data = storage.read_bytes(storage.join(lake_root, MEMORY))
-        columns = pq.read_table(pa.BufferReader(data), schema=SCHEMA).to_pydict()
+    except FileNotFoundError:
+        return {}
+    # pyarrow says OSError too for what it cannot make sense of.
+    with contextlib.suppress(pa.ArrowException, OSError):
+        source = pa.BufferReader(data)
+        table = pq.read_table(source, schema=SCHEMA, page_checksum_verification=True)
+        columns = table.to_pydict()
         keys = zip(columns["path"], columns["size"], columns["mtime"], strict=True)
         return dict(zip(keys, columns["sha256"], strict=True))
     return {}
 
 
 def _write_memory(lake_root: str, hashes: dict[Key, str]) -> None:
+    """Write the memory whole, of each path the last one."""
     newest = {path: (size, mtime, sha256) for (path, size, mtime), sha256 in hashes.items()}
     rows = [(path, *rest) for path, rest in sorted(newest.items())]
     columns = [list(column) for column in zip(*rows, strict=True)]
     with storage.open_write(storage.join(lake_root, MEMORY)) as stream:
-        pq.write_table(pa.table(columns, schema=SCHEMA), stream, compression="zstd")
+        table = pa.table(columns, schema=SCHEMA)
+        pq.write_table(table, stream, compression="zstd", write_page_checksum=True)

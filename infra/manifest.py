@@ -1,7 +1,8 @@
-"""The manifest: what an artifact is, what it holds and where it came from. Nobody else hashes an identity.
+"""The manifest: what an artifact is, what it holds and where it came from.
 
-An artifact's digest is taken over *declared* fields alone: step, step version, parameters that change the result, digests of the
-inputs. Paths, hosts, secrets, times and core counts never enter it, so the same declaration has the same digest everywhere.
+Nobody else hashes an identity. An artifact's digest is taken over *declared* fields alone: step,
+step version, parameters that change the result, digests of the inputs. Paths, hosts, secrets, times
+and core counts never enter it, so the same declaration has the same digest everywhere.
 """
 
 import dataclasses
@@ -20,10 +21,12 @@ from infra.errors import GristmillError
 from infra.process import output_of
 
 MANIFEST_NAME = "_MANIFEST.json"
-FILES_NAME = "_FILES.parquet"
 INLINE_FILES = 1000
+"""So many files are listed in the manifest itself; a longer list stands in a file beside it."""
 SHARDS = "shards"
 """The folder of a lake that holds the shards of all artifacts."""
+REJECTED = "rejected"
+"""The folder of an artifact, or of a map's shards, whose files hold rejected rows."""
 FORMAT = 2
 SHORT = 12
 TOOLS = (
@@ -39,10 +42,11 @@ TOOLS = (
 
 
 def canonical(value: Any) -> str:
-    """One JSON text per value: sorted keys, no spaces. Nothing is folded: 1, 1.0 and true differ, so do 0.0 and -0.0, and strings
-    that differ in code points (Unicode normal forms). A tuple is a list.
+    """One JSON text per value: sorted keys, no spaces.
 
-    Raises TypeError for anything but None, bool, int, finite float, well-formed str, list, tuple and dict with string keys.
+    Nothing is folded: 1, 1.0 and true differ, so do 0.0 and -0.0, and strings that differ in code
+    points (Unicode normal forms). A tuple is a list. Raises TypeError for anything but None, bool,
+    int, finite float, well-formed str, list, tuple and dict with string keys.
     """
     _check(value, "$")
     return json.dumps(
@@ -87,8 +91,9 @@ def digest_of(value: Any) -> str:
 class Identity:
     """What a step declares about the artifact it will write.
 
-    kind        folder below the lake's root: documents, clean, dedup, tokenizer, tokens, checkpoints, scores, models, report
-    step        the step's name; version: raised whenever its result changes
+    kind        folder below the lake's root, as `documents` or `tokens`; not part of the digest
+    step        the step's name
+    version     of the step, raised whenever its result changes
     parameters  plain data, only what changes the result (`infra.parameters.identity_of`)
     inputs      role -> full digest of each input artifact
     """
@@ -118,12 +123,14 @@ class Identity:
 class FileEntry:
     """One file of an artifact.
 
-    path    below the lake's root: a shard's (`shards/extract/...`) or one of the artifact's own; what lies in a folder `rejected`
-            holds rejected rows
+    path    below the lake's root: a shard's (`shards/extract/...`) or one of the artifact's own;
+            what lies in a folder `rejected` holds rejected rows
     rows    0 for files that are not Parquet
-    shard   for rows of documents: which shard of the artifact the file belongs to, -1 for a file that belongs to none
-    layer   its place in the shard's stack: the columns of a later layer come before those of an earlier one; -1 for what
-            was made of the shard's rows on the way (signatures, encoded texts) and is kept for the next run
+    shard   for rows of documents: which shard of the artifact the file belongs to, -1 for a file
+            that belongs to none
+    layer   its place in the shard's stack: the columns of a later layer come before those of an
+            earlier one; -1 for what was made of the shard's rows on the way (signatures, encoded
+            texts) and is kept for the next run
     """
 
     path: str
@@ -134,14 +141,23 @@ class FileEntry:
     layer: int = 0
 
     @property
+    def is_shard(self) -> bool:
+        """Whether the file belongs to a shard, not to the artifact itself."""
+        return self.path.startswith(f"{SHARDS}/")
+
+    @property
     def is_rejected(self) -> bool:
         """Whether the file holds rejected rows."""
-        return "/rejected/" in self.path
+        return REJECTED in _folders_within(self.path)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows in = rows out + all rejected, or the artifact is not written. `extra`: tokens, bytes and the like, by name."""
+    """Rows in = rows out + all rejected, or the artifact is not written.
+
+    rejected  rows by reason
+    extra     tokens, bytes and the like, by name
+    """
 
     rows_in: int = 0
     rows_out: int = 0
@@ -173,9 +189,10 @@ def _sum(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of `_MANIFEST.json`. `content` is a hash over the files' hashes without their names: equal results are equal here.
+    """The content of `_MANIFEST.json`.
 
-    `files` of more than INLINE_FILES stand in a Parquet file beside the manifest; in memory they are always here.
+    files    in memory always all of them; more than INLINE_FILES are stored in a file beside
+    content  a hash over the files' hashes without their names: equal results are equal here
     """
 
     format: int
@@ -202,19 +219,26 @@ class Manifest:
     mlflow_run_id: str = ""
 
     def to_json(self, files_beside: str = "") -> bytes:
-        """Indented JSON, keys in the order of the fields. `files_beside`: the name of the file that lists the files instead."""
-        fields = dataclasses.asdict(self)
+        """Indented JSON, keys in the order of the fields.
+
+        files_beside  the name of the file that lists the files instead
+        """
         if files_beside:
+            fields = dataclasses.asdict(dataclasses.replace(self, files=[]))
             fields["files"] = files_beside
+        else:
+            fields = dataclasses.asdict(self)
         return (json.dumps(fields, indent=1, ensure_ascii=False) + "\n").encode()
 
     @classmethod
     def from_json(
         cls, data: bytes, where: str, read_beside: Callable[[str], list[FileEntry]]
     ) -> "Manifest":
-        """`read_beside` reads the list of files where it is not in the text.
+        """The manifest of a text that is at `where`.
 
-        Raises GristmillError when the text is damaged, of another format, or not what its digest was taken over.
+        `read_beside` reads the list of files where it is not in the text; it raises ValueError for
+        one that is damaged. Raises GristmillError when the text is damaged, of another format, or
+        not what its digest was taken over.
         """
         try:
             raw = json.loads(data)
@@ -250,14 +274,23 @@ class Manifest:
 
 
 def content_of(files: list[FileEntry]) -> str:
-    """Hash over (kind of file, content hash) of all files: independent of names, so that a rerun can be compared."""
+    """Hash over (kind of file, content hash) of all files.
+
+    Independent of names and order, so that a rerun can be compared.
+    """
     return digest_of(sorted([_kind_of(entry.path), entry.sha256] for entry in files))
 
 
 def _kind_of(path: str) -> str:
-    """`shards/extract` of a shard's file; the folder below the artifact's own of one of its files."""
+    """`shards/extract` of a shard's file; of an artifact's file, the folder in the artifact's."""
     folders = path.split("/")[:-1]
     return "/".join(folders if folders[:1] == [SHARDS] else folders[3:])
+
+
+def _folders_within(path: str) -> list[str]:
+    """The folders of a file within its map's folder, or within its artifact's."""
+    folders = path.split("/")[:-1]
+    return folders[2:] if folders[:1] == [SHARDS] else folders[3:]
 
 
 @cache

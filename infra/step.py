@@ -1,9 +1,10 @@
 """What a step is, said once, and one order to run it.
 
-A step's module holds its declaration `STEP = Step(...)` and the function `run` that `Step.module` names. Order, command, form, plan,
-funnel and lineage follow from the declarations (`flows/chain/steps.py` lists them). A `Task` is a step with its parameters and
-inputs bound: it knows its identity, hence the digest, hence whether the artifact is there, without running anything, and travels
-to a child process as JSON.
+A step's module holds its declaration `STEP = Step(...)` and the function `run` that `Step.module`
+names. Order, command, form, plan, funnel and lineage follow from the declarations
+(`flows/chain/steps.py` lists them). A `Task` is a step with its parameters and inputs bound: it
+knows its identity, hence the digest, hence whether the artifact is there, without running anything,
+and travels to a child process as JSON.
 """
 
 from collections.abc import Callable
@@ -23,11 +24,13 @@ DOCUMENTS = "documents"
 
 
 class Launch(StrEnum):
-    """How a step runs: in the Spark driver that a run's steps share, under torchrun, in a child of its own, in this process."""
+    """How a step runs."""
 
     SPARK = "spark"
+    """In the Spark driver that all Spark steps of a run share."""
     TORCHRUN = "torchrun"
     CHILD = "child"
+    """In a process of its own."""
     HERE = "here"
 
 
@@ -60,12 +63,14 @@ class Step:
     help        one line about it
     parameters  parameter dataclass (`infra.parameters`)
     reads       roles of its inputs, the main one first
-    role        what its output is to later steps; the kind where it is empty. Several steps may play `documents`: each reads what
-                the one before it in the list of steps wrote, and everybody else reads the last one's
+    role        what its output is to later steps; the kind where it is empty. Several steps may
+                play `documents`: each reads what the one before it in the list of steps wrote, and
+                everybody else reads the last one's
     module      Python module whose `run` executes it
     launch      how it runs
     funnel      whether its counts are a stage of the funnel
-    optional    whether a run may leave it out (`without`); a single step asked for raw input leaves it out too
+    optional    whether a run may leave it out (`without`); a single step asked for raw input
+                leaves it out too
     rate        first guess of time and rows
     maps        its row-by-row work, done shard by shard (`infra.lake.shards`)
     """
@@ -92,7 +97,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Task:
-    """A step with everything bound. `inputs`: role -> artifact (it need not exist yet); `crawl`: raw files, for `crawl` readers."""
+    """A step with everything bound.
+
+    inputs  role -> artifact; it need not be there yet
+    crawl   raw files, for a step that reads `crawl`
+    """
 
     step: Step
     lake: Lake
@@ -103,7 +112,7 @@ class Task:
 
     @property
     def identity(self) -> Identity:
-        """What the artifact's digest is taken over; an input counts with the digest in its reference."""
+        """What the artifact's digest is taken over; an input counts by its reference's digest."""
         inputs = {role: artifact.digest for role, artifact in self.inputs.items()}
         if self.crawl:
             inputs[CRAWL] = crawl_digest(self.crawl)
@@ -142,7 +151,10 @@ class Task:
 
 
 def summary(task: Task, manifest: Manifest, hit: bool) -> dict[str, Any]:
-    """The one JSON object that a step prints; counts and details stand beside the fields of every step, never in their place."""
+    """The one JSON object that a step prints.
+
+    Counts and details stand beside the fields of every step, never in their place.
+    """
     counts = manifest.counts
     shown = manifest.details.items()
     details = {key: value for key, value in shown if isinstance(value, int | float | str)}

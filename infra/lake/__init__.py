@@ -1,8 +1,9 @@
 """The lake: artifacts in `<root>/<kind>/<name>/<digest12>/`, shards in `<root>/shards/<map>/`.
 
-An artifact is its manifest, written last: a folder without one does not exist to readers. A writer calls `begin`, writes files or
-has shards made, calls `commit`. What a writer wants to find again after a crash goes under `_work/` (removed by `commit`) or under
-a prefix given as `keep`. A shard is stored once and named by any number of artifacts (`infra.lake.shards`).
+An artifact is its manifest, written last: a folder without one does not exist to readers. A writer
+calls `begin`, writes files or has shards made, calls `commit`. What a writer wants to find again
+after a crash goes under `_work/` (removed by `commit`) or under a prefix given as `keep`. A shard
+is stored once and named by any number of artifacts (`infra.lake.shards`).
 """
 
 import json
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from infra import storage
 from infra.errors import UsageError
 from infra.lake.artifact import Artifact
-from infra.lake.collect import Freed, collecting, remove_shards, uses_in
+from infra.lake.collect import Freed, InUse, collecting, remove_shards
 from infra.lake.shards import name_of
 from infra.lake.writer import USES, WORK, Writer
 from infra.manifest import FORMAT, MANIFEST_NAME, SHARDS, SHORT, Identity, Manifest
@@ -26,31 +27,38 @@ MARK = "_LAKE.json"
 FIRST_VERSION = {"crawl", "documents", "clean", "dedup", "tokenizer", "tokens", "checkpoints"}
 NO_KINDS = {SHARDS, "mlflow"}
 DAY_SECONDS = 86400.0
+RESUMABLE_SECONDS = 30 * DAY_SECONDS
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Lake:
-    """All artifacts below one root, a directory or `s3://bucket/prefix` (already in `storage.normal_root` form)."""
+    """All artifacts below one root, a directory or `s3://bucket/prefix` in its normal form."""
 
     root: str
     _probed: list[bool] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
     def at(cls, root: str) -> "Lake":
-        """The lake at a root as the user writes it. Raises UsageError for a root that cannot be one, or that holds a lake of the
-        first version."""
+        """The lake at a root as the user writes it.
+
+        Raises UsageError for a root that cannot be one, or that holds a lake of the first version.
+        """
         lake = cls(storage.normal_root(root))
-        if not storage.exists(storage.join(lake.root, MARK)):
-            if old := FIRST_VERSION.intersection(storage.list_folders(lake.root)):
-                raise UsageError(
-                    f"{root}: a lake of an earlier version ({min(old)}/ is there, {MARK} is not):"
-                    " remove it, or name another --root, and build it again"
-                )
+        if storage.exists(storage.join(lake.root, MARK)):
+            return lake
+        if old := FIRST_VERSION.intersection(storage.list_folders(lake.root)):
+            raise UsageError(
+                f"{root}: a lake of an earlier version ({min(old)}/ is there, {MARK} is not):"
+                " remove it, or name another --root, and build it again"
+            )
         return lake
 
     def artifact(self, identity: Identity, name: str = "default") -> Artifact:
-        """Where the artifact with this identity is or will be. Raises UsageError for a bad kind or name."""
+        """Where the artifact with this identity is or will be.
+
+        Raises UsageError for a kind or name that cannot be a folder's.
+        """
         for what, value in (("kind", identity.kind), ("name", name)):
             if not NAME.fullmatch(value) or (what == "kind" and value in NO_KINDS):
                 raise UsageError(f"{what} '{value}': use up to 64 letters, digits, '.', '_' or '-'")
@@ -59,7 +67,11 @@ class Lake:
     def begin(
         self, identity: Identity, name: str = "default", *, keep: tuple[str, ...] = ()
     ) -> Writer:
-        """Start (or take up again) writing: everything an earlier attempt left is swept but `_work/` and the prefixes in `keep`."""
+        """Start (or take up again) writing.
+
+        Everything that an earlier attempt left is swept but `_work/` and the prefixes in `keep`.
+        Waits for another process that writes the same artifact, and for a `gc` under way.
+        """
         if not self._probed:
             storage.require_exclusive_create(self.root)
             mark = storage.join(self.root, MARK)
@@ -85,10 +97,10 @@ class Lake:
         return found
 
     def find(self, reference: str, kind: str | None = None) -> Artifact:
-        """The finished artifact that `reference` names: its folder (URI or path), `kind/name/digest`, `kind/name` for the newest,
-        or 4 or more digits of its digest.
+        """The finished artifact that `reference` names.
 
-        Raises UsageError when none or several match.
+        Its folder (URI or path), `kind/name/digest`, `kind/name` for the newest, or 4 or more
+        digits of its digest. Raises UsageError when none or several match.
         """
         wanted = self._within(reference)
         matches = [
@@ -103,14 +115,12 @@ class Lake:
             )
         if len({a.digest for a in matches}) > 1 and "/" not in wanted:
             several = ", ".join(a.digest for a in matches)
-            raise UsageError(
-                f"{reference}: several artifacts match ({several}); give more digits"
-            )
+            raise UsageError(f"{reference}: several artifacts match ({several}); give more digits")
         newest = matches[-1]
         return Artifact(newest.lake_root, newest.kind, newest.name, newest.require().digest)
 
     def _within(self, reference: str) -> str:
-        """The reference relative to the lake's root where it is the path or URI of something in the lake."""
+        """A path or URI of something in the lake relative to its root; else the reference."""
         whole = reference.rstrip("/")
         if storage.is_local(reference):
             whole = os.path.abspath(storage.local_path(reference))
@@ -118,9 +128,9 @@ class Lake:
         return whole[len(self.root) + 1 :] if inside else reference.rstrip("/")
 
     def ancestors(self, *artifacts: Artifact) -> list[Artifact]:
-        """The artifacts and, breadth first, every finished artifact of the lake that they were made from, each once.
+        """The artifacts and, breadth first, all finished ones that they were made from, each once.
 
-        The same result may stand under several names; the one of the first artifact's name is preferred.
+        The same result may stand under several names: that of the first artifact is preferred.
         """
         index: dict[str, Artifact] = {}
         for each in self.artifacts():
@@ -128,63 +138,83 @@ class Lake:
                 index[each.digest] = each
         found = list(artifacts)
         for each in found:
-            for digest in each.require().inputs.values():
+            for digest in each.known().inputs.values():
                 parent = index.get(digest[:SHORT])
                 if parent and all(parent.digest != known.digest[:SHORT] for known in found):
                     found.append(Artifact(self.root, parent.kind, parent.name, digest))
         return found
 
     def remove(self, artifact: Artifact) -> None:
-        """Delete a finished artifact. Raises UsageError while another one was made from it; its shards stay until `collect`."""
-        digest = artifact.require().digest
-        for other in self.artifacts():
-            if digest in other.require().inputs.values():
-                raise UsageError(f"{artifact.path}: {other.path} was made from it; remove that first")
-        storage.delete(artifact.file(MANIFEST_NAME))
-        storage.delete(artifact.uri)
+        """Delete a finished artifact; its shards stay until `collect`.
+
+        Raises UsageError while another one was, or is being, made from it.
+        """
+        with collecting(self.root):
+            digest = artifact.known().digest
+            if digest in self._in_use().artifacts:
+                raise UsageError(f"{artifact.path}: a step at work reads it; wait until it is done")
+            for other, manifest in self._known():
+                if digest in manifest.inputs.values():
+                    raise UsageError(
+                        f"{artifact.path}: {other.path} was made from it; remove that first"
+                    )
+            self._delete(artifact)
 
     def collect(
         self, *, keep: int | None = None, also: Iterable[str] = (), dry_run: bool = False
     ) -> Freed:
-        """Remove what is not needed any more.
+        """Remove what is not needed any more: half-written artifacts, old ones, shards.
 
-        keep     of each kind and name, keep the newest so many artifacts and all that they were made from; None: all
-        also     digests of artifacts to keep besides
+        keep     of each kind and name, keep the newest so many artifacts, at least one, and all
+                 that they were made from; None: all
+        also     digests of artifacts to keep besides, with all that they were made from
         dry_run  only say what would go
-        Half-written artifacts that nobody has touched for a day go first (`sweep`). Shards go that no artifact left names and that
-        no step at work has said it uses.
+
+        Half-written artifacts that nobody has touched for a day go first (`sweep`). Shards go that
+        no artifact left names. What a step at work has said it uses stays.
         """
         freed = Freed()
         with collecting(self.root):
-            if not dry_run:
-                freed.artifacts += self.sweep()
-            artifacts = [(a, a.require()) for a in self.artifacts()]
-            kept = _kept(artifacts, keep, set(also))
+            stray = self._stray(DAY_SECONDS, RESUMABLE_SECONDS)
+            for uri, left in stray.items():
+                _note(freed, uri, left)
+                if not dry_run:
+                    storage.delete(uri)
+            used = self._in_use(without=tuple(f"{uri}/" for uri in stray))
+            artifacts = self._known()  # after what is in use: see `infra.lake.collect`
+            kept = _kept(artifacts, keep, used.artifacts.union(also))
+            named = set(used.shards)
             for artifact, manifest in artifacts:
-                if manifest.digest not in kept:
-                    freed.artifacts.append(artifact.path)
-                    freed.size_bytes += _own_bytes(artifact, manifest)
-                    if not dry_run:
-                        storage.delete(artifact.file(MANIFEST_NAME))
-                        storage.delete(artifact.uri)
-            left = [m for _, m in artifacts if m.digest in kept]
-            named = {name_of(f.path) for m in left for f in m.files if _is_shard(f.path)}
-            for kind in self.kinds():
-                files = storage.list_files(storage.join(self.root, kind))
-                named.update(uses_in([f for f in files if f"/{WORK}/{USES}/" in f.path]))
+                if manifest.digest in kept:
+                    named.update(name_of(f.path) for f in manifest.files if f.is_shard)
+                    continue
+                _note(freed, artifact.path, storage.list_files(artifact.uri))
+                if not dry_run:
+                    self._delete(artifact)
             remove_shards(self.root, named.__contains__, dry_run, freed)
         return freed
 
     def sweep(
         self,
         older_than_seconds: float = DAY_SECONDS,
-        resumable_seconds: float = 30 * DAY_SECONDS,
+        resumable_seconds: float = RESUMABLE_SECONDS,
     ) -> list[str]:
-        """Remove half-written folders, and `_work/` in finished ones, that nobody has touched for that long; their URIs.
+        """Remove half-written folders, and `_work/` in finished ones, that nobody has touched for
+        that long; their URIs.
 
-        Checkpoints of a training that was interrupted are dear: they wait `resumable_seconds` for it to go on.
+        Checkpoints of a training that was interrupted are dear: they wait `resumable_seconds` for
+        it to go on.
         """
-        swept = []
+        stray = self._stray(older_than_seconds, resumable_seconds)
+        for uri in stray:
+            storage.delete(uri)
+        return list(stray)
+
+    def _stray(
+        self, older_than_seconds: float, resumable_seconds: float
+    ) -> dict[str, list[storage.FileInfo]]:
+        """What `sweep` removes: folder -> its files."""
+        found = {}
         for kind in self.kinds():
             folders: dict[str, list[storage.FileInfo]] = {}
             for info in storage.list_files(storage.join(self.root, kind)):
@@ -197,15 +227,33 @@ class Lake:
                 resumable = any(f.path.endswith("/COMPLETE") for f in files)
                 patience = resumable_seconds if resumable and not done else older_than_seconds
                 if stray and time.time() - max(f.modified for f in stray) > patience:
-                    swept.append(storage.join(self.root, kind, path, *([WORK] if done else [])))
-                    storage.delete(swept[-1])
-        return swept
+                    uri = storage.join(self.root, kind, path, *([WORK] if done else []))
+                    found[uri] = stray
+        return found
+
+    def _in_use(self, without: tuple[str, ...] = ()) -> InUse:
+        """What steps at work say, but for what they said in folders `without`."""
+        used = InUse()
+        for kind in self.kinds():
+            files = storage.list_files(storage.join(self.root, kind))
+            said = [f for f in files if f"/{WORK}/{USES}/" in f.path and f.path.endswith(".json")]
+            used.add(f for f in said if not f.uri.startswith(without))
+        return used
+
+    def _known(self) -> list[tuple[Artifact, Manifest]]:
+        """All finished artifacts, oldest first within a kind, whatever became of their files."""
+        found = [(artifact, artifact.read()) for artifact in self.artifacts()]
+        return [(artifact, manifest) for artifact, manifest in found if manifest]
+
+    def _delete(self, artifact: Artifact) -> None:
+        """The manifest first, so that no half of an artifact is ever found."""
+        storage.delete(artifact.file(MANIFEST_NAME))
+        storage.delete(artifact.uri)
 
 
-def _kept(
-    artifacts: list[tuple[Artifact, Manifest]], keep: int | None, also: set[str]
-) -> set[str]:
-    """Digests of the newest `keep` artifacts of each kind and name, of those in `also`, and of all that they were made from."""
+def _kept(artifacts: list[tuple[Artifact, Manifest]], keep: int | None, also: set[str]) -> set[str]:
+    """Digests of the newest `keep` artifacts of each kind and name, of `also`, and of all that
+    these were made from."""
     inputs = {m.digest: list(m.inputs.values()) for _, m in artifacts}
     newest: dict[tuple[str, str], list[str]] = {}
     for artifact, manifest in artifacts:
@@ -221,9 +269,7 @@ def _kept(
     return kept
 
 
-def _is_shard(path: str) -> bool:
-    return path.startswith(f"{SHARDS}/")
-
-
-def _own_bytes(artifact: Artifact, manifest: Manifest) -> int:
-    return sum(f.size_bytes for f in manifest.files if f.path.startswith(f"{artifact.path}/"))
+def _note(freed: Freed, artifact: str, files: list[storage.FileInfo]) -> None:
+    freed.artifacts.append(artifact)
+    freed.files += len(files)
+    freed.size_bytes += sum(info.size_bytes for info in files)

@@ -1,5 +1,6 @@
 """An artifact's place in the lake, and its manifest, verified."""
 
+import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from infra.lake.rows import Stack, stacks_of
 from infra.manifest import MANIFEST_NAME, SHARDS, SHORT, FileEntry, Manifest
 
 READERS = 8
+LIST_CHARS = 32
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,16 @@ class Artifact:
         Sizes of all files are always compared, contents when `hashes`. Raises GristmillError where
         a file is missing or differs.
         """
+        manifest = self.read()
+        if manifest is not None:
+            self._verify(manifest, hashes)
+        return manifest
+
+    def read(self) -> Manifest | None:
+        """The manifest, whatever became of the files that it names; None when not finished.
+
+        For who only asks what is named. Raises GristmillError for a damaged manifest.
+        """
         where = self.file(MANIFEST_NAME)
         try:
             data = storage.read_bytes(where)
@@ -55,12 +67,17 @@ class Artifact:
                 f"{where}: belongs to another artifact ({manifest.digest[:SHORT]});"
                 " delete the folder"
             )
-        self._verify(manifest, hashes)
         return manifest
 
     def require(self) -> Manifest:
         """The verified manifest; GristmillError when the artifact is not finished."""
-        manifest = self.manifest()
+        return self._finished(self.manifest())
+
+    def known(self) -> Manifest:
+        """As `read`; GristmillError when the artifact is not finished."""
+        return self._finished(self.read())
+
+    def _finished(self, manifest: Manifest | None) -> Manifest:
         if manifest is None:
             raise GristmillError(f"{self.uri}: not finished (no manifest); run its step first")
         return manifest
@@ -78,7 +95,12 @@ class Artifact:
         return storage.join(self.lake_root, path)
 
     def _files_beside(self, name: str) -> list[FileEntry]:
-        data = storage.read_bytes(self.file(name))
+        try:
+            data = storage.read_bytes(self.file(name))
+        except FileNotFoundError:
+            raise ValueError(f"{name} is missing") from None
+        if name != list_name(data):
+            raise ValueError(f"{name} is not what was written")
         return [FileEntry(**row) for row in pq.read_table(pa.BufferReader(data)).to_pylist()]
 
     def _verify(self, manifest: Manifest, hashes: bool) -> None:
@@ -102,13 +124,25 @@ class Artifact:
                         )
 
 
-def files_table(files: Iterable[FileEntry]) -> pa.Table:
-    """The list of files as it stands beside a long manifest."""
-    return pa.Table.from_pylist([asdict(entry) for entry in files])
+def file_list(files: Iterable[FileEntry]) -> bytes:
+    """The list of files that stands beside a long manifest, as Parquet."""
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_pylist([asdict(entry) for entry in files])
+    pq.write_table(table, sink, compression="zstd")
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
+
+
+def list_name(data: bytes) -> str:
+    """The name of such a file: by its content, so that the manifest vouches for it.
+
+    Of two writers of one artifact each has a list of its own.
+    """
+    return f"_FILES-{hashlib.sha256(data).hexdigest()[:LIST_CHARS]}.parquet"
 
 
 def _sizes(root: str, folders: Iterable[str]) -> dict[str, int]:
-    """Path below the root -> size of every file directly in these folders; a folder is listed once."""
+    """Path below the root -> size of each file directly in these folders, each listed once."""
     return {
         f"{folder}/{info.path}": info.size_bytes
         for folder in folders

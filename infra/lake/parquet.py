@@ -1,6 +1,7 @@
 """Parquet files of a lake: written once by whoever makes the rows, hashed on the way, read in part.
 
-pyarrow's writer gives the same bytes for the same rows in the same order, so equal results have equal hashes.
+pyarrow's writer gives the same bytes for the same rows in the same batches, so equal results have
+equal hashes.
 """
 
 import contextlib
@@ -21,7 +22,8 @@ BYTES_PER_GROUP = 64 << 20
 class RowsFile:
     """A Parquet file being written below a lake's root; `entry` once it is whole.
 
-    Row groups end at ROWS_PER_GROUP rows or BYTES_PER_GROUP bytes, or where `end_group` says.
+    Row groups end behind the batch that fills ROWS_PER_GROUP rows or BYTES_PER_GROUP bytes;
+    `grouped`: only where `end_group` says.
     """
 
     def __init__(self, root: str, path: str, schema: pa.Schema, *, grouped: bool = False) -> None:
@@ -32,18 +34,18 @@ class RowsFile:
         self._uri = storage.join(root, path)
         self._grouped = grouped
         self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = self._waiting_bytes = 0
 
     def __enter__(self) -> "RowsFile":
         with contextlib.ExitStack() as stack:
             self._stream = stack.enter_context(storage.open_hashed(self._uri))
             writer = pq.ParquetWriter(self._stream, self.schema, compression="zstd")
             self._writer = stack.enter_context(writer)
+            stack.push(self._end_last_group)
             self._open = stack.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        if error[0] is None:
-            self.end_group()
         self._open.__exit__(*error)
         if error[0] is None:
             size, sha256 = self._stream.size_bytes, self._stream.sha256
@@ -55,9 +57,9 @@ class RowsFile:
             return
         self._waiting.append(batch.select(self.schema.names).cast(self.schema))
         self.rows += batch.num_rows
-        waiting_rows = sum(b.num_rows for b in self._waiting)
-        waiting_bytes = sum(b.nbytes for b in self._waiting)
-        full = waiting_rows >= ROWS_PER_GROUP or waiting_bytes >= BYTES_PER_GROUP
+        self._waiting_rows += batch.num_rows
+        self._waiting_bytes += self._waiting[-1].nbytes
+        full = self._waiting_rows >= ROWS_PER_GROUP or self._waiting_bytes >= BYTES_PER_GROUP
         if full and not self._grouped:
             self.end_group()
 
@@ -65,15 +67,23 @@ class RowsFile:
         """End the row group here."""
         if self._waiting:
             table = pa.Table.from_batches(self._waiting, self.schema)
-            self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+            self._writer.write_table(table, row_group_size=table.num_rows)
             self._waiting.clear()
+            self._waiting_rows = self._waiting_bytes = 0
+
+    def _end_last_group(self, *error: Any) -> None:
+        if error[0] is None:
+            self.end_group()
 
 
 def read(
     root: str, path: str, columns: Sequence[str], where: tuple[str, int] | None = None
 ) -> pa.Table:
-    """Columns of a file, those of them that it has. `where`: only row groups that may hold that value of a column, by their
-    statistics, and of those the rows that do."""
+    """Columns of a file, those of them that it has.
+
+    where  a column and a value: only the rows that have it; of row groups that cannot hold it, by
+           their statistics, nothing is read
+    """
     with storage.open_read(storage.join(root, path)) as stream:
         file = pq.ParquetFile(stream)
         names = [name for name in columns if name in file.schema_arrow.names]
@@ -87,11 +97,14 @@ def read(
 
 
 def _groups(file: pq.ParquetFile, column: str, value: int) -> list[int]:
-    place = file.schema_arrow.names.index(column)
+    """The row groups that may hold the value."""
+    # Statistics are kept by leaf: a struct before the column moves its place.
+    leaves = [file.schema.column(leaf).path for leaf in range(len(file.schema))]
+    place = leaves.index(column)
     found = []
     for group in range(file.num_row_groups):
-        statistics = file.metadata.row_group(group).column(place).statistics
-        if statistics is None or statistics.min <= value <= statistics.max:
+        known = file.metadata.row_group(group).column(place).statistics
+        if known is None or not known.has_min_max or known.min <= value <= known.max:
             found.append(group)
     return found
 

@@ -1,15 +1,17 @@
 """Rows of documents, found and not copied: a shard is a stack of files, each written once.
 
-The first layer of a stack has one row a document with its text. A later layer made shard by shard (its file lies under `shards/`) has
-one row for each row that the layers before it left; its columns come before theirs, and a `reject_reason` that is not null drops the
-row. A layer made by a step that sees all rows at once (its files lie in the artifact's own folder, one for a range of shards) lists the
-rows that it keeps by `shard` and `row`, the row's number in the first layer.
+The first layer of a stack has one row a document with its text. A later layer made shard by shard
+(its file lies under `shards/`) has one row for each row that the layers before it left; its columns
+come before theirs, and a `reject_reason` that is not null drops the row. A layer made by a step
+that sees all rows at once (its files lie in the artifact's own folder, one for a range of shards)
+lists the rows that it keeps by `shard` and `row`, the row's number in the first layer; it adds
+columns and replaces none.
 """
 
 import contextlib
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra import storage
+from infra.errors import GristmillError
 from infra.lake import parquet
 from infra.lake.shards import name_of
-from infra.manifest import SHARDS, Manifest
+from infra.manifest import Manifest
 
 BATCH_ROWS = 256
 ROW = "row"
@@ -28,11 +31,12 @@ REASON = "reject_reason"
 
 @dataclass(frozen=True)
 class Stack:
-    """One shard of an artifact with rows of documents; `size_bytes`: of its layers.
+    """One shard of an artifact with rows of documents.
 
-    shard   its number in the artifact
-    layers  paths of the files that were made shard by shard, the first one first
-    keyed   paths of the files that list kept rows of this shard among others, one a step
+    shard       its number in the artifact
+    layers      paths of the files that were made shard by shard, the first one first
+    keyed       paths of the files that list kept rows of this shard among others, one a step
+    size_bytes  of its layers
     """
 
     shard: int
@@ -54,7 +58,7 @@ def stacks_of(manifest: Manifest) -> list[Stack]:
     for entry in manifest.files:
         if entry.shard < 0 or entry.layer < 0 or entry.is_rejected:
             continue
-        if entry.path.startswith(f"{SHARDS}/"):
+        if entry.is_shard:
             layers.setdefault(entry.shard, {})[entry.layer] = entry.path
             sizes[entry.shard] = sizes.get(entry.shard, 0) + entry.size_bytes
         else:
@@ -73,7 +77,7 @@ def stacks_of(manifest: Manifest) -> list[Stack]:
 
 def _covering(files: list[tuple[int, str]], shard: int) -> str:
     """The file whose range of shards holds this one: the last that begins at or before it."""
-    return next(path for first, path in reversed(files) if first <= shard)
+    return files[bisect_right(files, shard, key=lambda file: file[0]) - 1][1]
 
 
 def read_rows(
@@ -85,82 +89,129 @@ def read_rows(
     judged: bool = False,
     batch_rows: int = BATCH_ROWS,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a shard in order: `row` and the columns that any of its layers has.
+    """The rows of a shard in order: `row` and the columns that any of its files has.
 
-    keyed    leave out what the steps that see all rows at once have dropped
-    judged   also give the rows that the last layer drops, and its `reject_reason`
+    keyed       leave out what the steps that see all rows at once have dropped, give their columns
+    judged      also give the rows that the last layer drops, and its `reject_reason`
+    batch_rows  rows looked at together; a batch has at most so many
+
+    Only these columns are read, and the reasons. Raises GristmillError for a file with more or
+    fewer rows than the files before it left.
     """
     with contextlib.ExitStack() as opened:
-        uris = [storage.join(root, path) for path in stack.layers]
-        files = [_Layer(opened.enter_context(storage.open_read(uri))) for uri in uris]
+        files = [_Layer(opened, root, path) for path in stack.layers]
         readers = _chosen(files, columns)
-        here = {name for file in files for name in file.names}
-        listed = [ROW, *(name for name in columns if name not in here)]
-        kept = [parquet.read(root, path, listed, ("shard", stack.shard)) for path in stack.keyed]
-        first = 0
-        while (found := readers[0].take(batch_rows)).num_rows:
-            numbers = pa.array(np.arange(first, first + found.num_rows, dtype=np.int32))
-            first += found.num_rows
-            found = found.append_column(ROW, numbers)
-            for reader in readers[1:]:
-                beside = reader.take(found.num_rows)
-                for name in beside.column_names:
-                    found = found.append_column(name, beside[name])
-                if REASON in beside.column_names and not (judged and reader is files[-1]):
+        known = {ROW}.union(*(file.names for file in files))
+        kept = _listings(root, stack, [n for n in columns if n not in known]) if keyed else []
+        for first in range(0, files[0].rows, batch_rows):
+            last = min(first + batch_rows, files[0].rows)
+            found = pa.table({ROW: pa.array(np.arange(first, last, dtype=np.int32))})
+            for reader in readers:
+                for name, values in reader.take(found.num_rows):
+                    found = found.append_column(name, values)
+                if REASON in found.column_names and not (judged and reader is files[-1]):
                     found = found.filter(pc.is_null(found[REASON])).drop_columns([REASON])
-            if keyed:
-                for table in kept:
-                    found = _listed(found, table)
+            for listing in kept:
+                found = listing.among(found)
             if found.num_rows:
                 names = [n for n in (ROW, *columns, REASON) if n in found.column_names]
                 yield from found.select(dict.fromkeys(names)).combine_chunks().to_batches()
+        for reader in readers:
+            reader.require_end()
 
 
 def _chosen(files: Sequence["_Layer"], columns: Sequence[str]) -> list["_Layer"]:
-    """The files that must be read, each set to the columns that it gives; the first one always."""
+    """The files that must be read, each set to the columns that it gives."""
     owner = {name: file for file in files for name in file.names}
     readers = []
     for file in files:
         wanted = [name for name in dict.fromkeys(columns) if owner.get(name) is file]
         if REASON in file.names and REASON not in wanted:
             wanted.append(REASON)
-        if wanted or file is files[0]:
-            file.read(wanted or file.names[:1])
+        if wanted:
+            file.read(wanted)
             readers.append(file)
     return readers
-
-
-def _listed(found: pa.Table, kept: pa.Table) -> pa.Table:
-    """The rows whose number is in `kept`, with the other columns of `kept` beside them."""
-    place = pc.index_in(found[ROW], kept[ROW].combine_chunks())
-    mask = pc.is_valid(place)
-    found, place = found.filter(mask), place.filter(mask)
-    for name in kept.column_names:
-        if name != ROW:
-            found = found.append_column(name, kept[name].take(place))
-    return found
 
 
 class _Layer:
     """A file of a stack, read forward, as many rows at a time as its reader asks for."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._file = pq.ParquetFile(stream)
+    def __init__(self, opened: contextlib.ExitStack, root: str, path: str) -> None:
+        self._uri = storage.join(root, path)
+        self._file = pq.ParquetFile(opened.enter_context(storage.open_read(self._uri)))
         self.names: list[str] = self._file.schema_arrow.names
+        self.rows: int = self._file.metadata.num_rows
 
-    def read(self, columns: Sequence[str]) -> None:
+    def read(self, columns: list[str]) -> None:
         """Give these columns from now on."""
-        self._batches = self._file.iter_batches(BATCH_ROWS, columns=list(columns))
-        schema = self._file.schema_arrow
-        self._waiting = pa.schema([schema.field(name) for name in columns]).empty_table()
+        self._columns = columns
+        self._batches = self._file.iter_batches(BATCH_ROWS, columns=columns)
+        fields = self._file.schema_arrow
+        self._schema = pa.schema([fields.field(name) for name in columns])
+        self._waiting = pa.RecordBatch.from_pylist([], self._schema)
+        self._left = self.rows
 
-    def take(self, rows: int) -> pa.Table:
-        """The next rows; fewer only at the end of the file."""
-        while self._waiting.num_rows < rows:
-            batch = next(self._batches, None)
-            if batch is None:
-                break
-            more = pa.Table.from_batches([batch]).select(self._waiting.column_names)
-            self._waiting = pa.concat_tables([self._waiting, more])
-        taken, self._waiting = self._waiting.slice(0, rows), self._waiting.slice(rows)
-        return taken
+    def take(self, rows: int) -> Iterator[tuple[str, pa.ChunkedArray]]:
+        """The columns of the next rows, by name."""
+        if rows > self._left:
+            raise self._damaged("fewer")
+        self._left -= rows
+        parts = []
+        while rows:
+            if not self._waiting.num_rows:
+                self._waiting = next(self._batches).select(self._columns)
+            parts.append(self._waiting.slice(0, rows))
+            self._waiting = self._waiting.slice(parts[-1].num_rows)
+            rows -= parts[-1].num_rows
+        table = pa.Table.from_batches(parts, self._schema)
+        return zip(table.column_names, table.columns, strict=True)
+
+    def require_end(self) -> None:
+        """Raises GristmillError when rows are left."""
+        if self._left:
+            raise self._damaged("more")
+
+    def _damaged(self, how: str) -> GristmillError:
+        return GristmillError(
+            f"{self._uri}: {how} rows than the files before it left;"
+            " remove the artifact and its shards, and run its step again"
+        )
+
+
+class _Listing:
+    """The rows of one shard that a step which saw all rows has kept."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._columns = table.drop_columns([ROW])
+        numbers = table[ROW].to_numpy()
+        self._place = np.full(numbers.max(initial=-1) + 1, -1)
+        self._place[numbers] = np.arange(len(numbers))
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that it gives."""
+        names: list[str] = self._columns.column_names
+        return names
+
+    def among(self, found: pa.Table) -> pa.Table:
+        """Those rows of `found` that it lists, with its own columns beside them."""
+        numbers = found[ROW].to_numpy()
+        inside = numbers < len(self._place)
+        place = np.full(len(numbers), -1)
+        place[inside] = self._place[numbers[inside]]
+        found = found.filter(pa.array(place >= 0))
+        beside = self._columns.take(pa.array(place[place >= 0]))
+        for name in self.names:
+            found = found.append_column(name, beside[name])
+        return found
+
+
+def _listings(root: str, stack: Stack, columns: Sequence[str]) -> list[_Listing]:
+    """What the steps that saw all rows kept of this shard; a column comes from the last of them."""
+    found: list[_Listing] = []
+    missing = list(columns)
+    for path in reversed(stack.keyed):
+        found.append(_Listing(parquet.read(root, path, [ROW, *missing], ("shard", stack.shard))))
+        missing = [name for name in missing if name not in found[-1].names]
+    return found

@@ -1,8 +1,9 @@
-"""Shards: what a row-by-row step makes of one input shard, stored once in the lake and found again by any run.
+"""Shards: what row-by-row work makes of one input shard, stored once and found again by any run.
 
-A shard is named by the digest of (map, its version, the parameters that matter to it, what it was made from). Its files lie under
-`shards/<map>/`, each under a name of its own attempt; `shards/<map>/<digest>.json` is written last, exclusively: what has none does
-not exist. Two runs that need the same shard at once: one makes it, the other waits and uses it.
+A shard is named by the digest of (map, its version, the parameters that matter to it, what it was
+made from). Its files lie under `shards/<map>/`, each under a name of its own attempt;
+`shards/<map>/<digest>.json`, its note, is written last, exclusively: what has none does not exist.
+Two runs that need the same shard at once: one makes it, the other waits and uses it.
 """
 
 import dataclasses
@@ -18,11 +19,10 @@ import pyarrow as pa
 from infra import storage
 from infra.errors import GristmillError, TransientError
 from infra.lake.parquet import RowsFile
-from infra.manifest import SHARDS, Counts, FileEntry, digest_of
+from infra.manifest import REJECTED, SHARDS, Counts, FileEntry, digest_of
 from infra.storage.claim import claim
 
 DIGEST_CHARS = 32
-REJECTED = "rejected"
 Batches = Iterator[pa.RecordBatch]
 
 
@@ -57,7 +57,7 @@ class ShardMap:
 
 @dataclass(frozen=True)
 class Shard:
-    """A finished shard: its files (paths below the lake's root), the rows it was made from and those that it kept."""
+    """A finished shard: its files, the rows that it was made from and those that it kept."""
 
     name: str
     files: tuple[FileEntry, ...]
@@ -89,7 +89,7 @@ class Shard:
 
 
 class NewShard:
-    """A shard being made: opens its files under names that no other attempt has, and remembers them."""
+    """A shard being made: opens its files, under names that no other attempt has."""
 
     def __init__(self, root: str, name: str) -> None:
         self.root = root
@@ -124,8 +124,10 @@ def find(root: str, name: str) -> Shard | None:
 
 
 def make(root: str, name: str, build: Callable[[NewShard], Counts]) -> tuple[Shard, bool]:
-    """The shard of that name, and whether it was there: built now unless it is. Raises what `build` raises, GristmillError when
-    rows were lost."""
+    """The shard of that name, and whether it was there: built now unless it is.
+
+    Raises what `build` raises, and GristmillError when it lost rows; no shard is there then.
+    """
     found = find(root, name)
     if found is not None:
         return found, True
@@ -137,14 +139,9 @@ def make(root: str, name: str, build: Callable[[NewShard], Counts]) -> tuple[Sha
         new = NewShard(root, name)
         counts = build(new)
         counts.check(name.partition("/")[0])
-        seconds = time.monotonic() - began
-        shard = Shard(
-            name,
-            new.files(),
-            counts,
-            round(seconds, 3),
-            round(time.process_time() - cpu_before, 3),
-        )
+        seconds = round(time.monotonic() - began, 3)
+        cpu_seconds = round(time.process_time() - cpu_before, 3)
+        shard = Shard(name, new.files(), counts, seconds, cpu_seconds)
         try:
             storage.create_exclusive(where, shard.to_json())
         except FileExistsError:
@@ -160,6 +157,6 @@ def _required(root: str, name: str) -> Shard:
 
 
 def name_of(path: str) -> str:
-    """The name of the shard that a file belongs to: `extract/ab12` of `shards/extract/ab12-77.parquet`."""
+    """The name of the shard of a file: `extract/ab12` of `shards/extract/ab12-77.parquet`."""
     folders = path.removeprefix(f"{SHARDS}/").replace(f"/{REJECTED}/", "/")
     return folders.rpartition("-")[0]

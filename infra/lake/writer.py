@@ -1,7 +1,6 @@
-"""The one way to write an artifact: begin, write files or have shards made, commit the manifest last."""
+"""The one way to write an artifact: begin, write files or have shards made, commit it last."""
 
 import contextlib
-import json
 import os
 import threading
 import time
@@ -12,13 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow.parquet as pq
+from botocore.exceptions import BotoCoreError
 
 from infra import storage
 from infra.errors import TransientError
-from infra.lake.artifact import Artifact, files_table
-from infra.lake.collect import wait_until_collected
+from infra.lake.artifact import Artifact, file_list, list_name
+from infra.lake.collect import InUse, wait_until_collected
 from infra.manifest import (
-    FILES_NAME,
     FORMAT,
     INLINE_FILES,
     MANIFEST_NAME,
@@ -42,10 +41,11 @@ HASHERS = 4
 
 
 class Writer:
-    """Made by `Lake.begin`; a context manager that lets go of the artifact when the block ends, committed or not.
+    """Made by `Lake.begin`; a context manager that lets go of the artifact when the block ends.
 
-    It waits for another process that writes the same artifact to finish or die. In the rare case of two
-    writers at once, one commits; nothing false is ever committed.
+    It waits for another process that writes the same artifact to finish or die. In the rare case of
+    two writers at once, one commits; nothing false is ever committed. From the beginning on, `gc`
+    keeps what the artifact is made from, and `sweep` its folder while the writer lives.
     """
 
     def __init__(self, artifact: Artifact, identity: Identity, keep: tuple[str, ...]) -> None:
@@ -53,18 +53,22 @@ class Writer:
         self.identity = identity
         self.started = time.time()
         self.cpu_before, _ = usage()
-        self._claimed = contextlib.ExitStack()
+        self._ended = threading.Event()
+        self._life = threading.Thread(target=self._stay_alive, name="writer", daemon=True)
         manifest = artifact.file(MANIFEST_NAME)
         place = storage.join(artifact.lake_root, CLAIMS, artifact.path.replace("/", "-"))
-        if not self._claimed.enter_context(claim(place, lambda: storage.exists(manifest))):
-            raise TransientError(
-                f"{artifact.uri}: another run has just finished it; run again to use it"
-            )
-        for stray in storage.list_files(artifact.uri):
-            if not stray.path.startswith((f"{WORK}/", *keep)):
-                storage.delete(stray.uri)
-        self._ended = threading.Event()
-        threading.Thread(target=self._stay_alive, daemon=True).start()
+        with contextlib.ExitStack() as claimed:
+            if not claimed.enter_context(claim(place, lambda: storage.exists(manifest))):
+                raise TransientError(
+                    f"{artifact.uri}: another run has just finished it; run again to use it"
+                )
+            for stray in storage.list_files(artifact.uri):
+                if not stray.path.startswith((f"{WORK}/", *keep)):
+                    storage.delete(stray.uri)
+            storage.write_bytes(self.work(ALIVE), b"")
+            self._say(InUse(artifacts=set(identity.inputs.values())))
+            self._claimed = claimed.pop_all()
+        self._life.start()
 
     def __enter__(self) -> "Writer":
         return self
@@ -76,6 +80,7 @@ class Writer:
         """Let others write the artifact. Called by `commit`; the end of the process does it too."""
         if not self._ended.is_set():
             self._ended.set()
+            self._life.join()
             self._claimed.close()
 
     def file(self, *parts: str) -> str:
@@ -91,9 +96,14 @@ class Writer:
 
         Waits for a `gc` that is under way: it may have looked before this was said.
         """
+        self._say(InUse(shards=set(shards)))
+
+    def _say(self, used: InUse) -> None:
         where = self.work(USES, f"{uuid.uuid4().hex}.json")
-        storage.write_bytes(where, json.dumps(sorted(set(shards))).encode())
-        wait_until_collected(self.artifact.lake_root)
+        # A `gc` under way may sweep the folder that a dead attempt left, and this with it.
+        while not storage.exists(where):
+            storage.write_bytes(where, used.to_json())
+            wait_until_collected(self.artifact.lake_root)
 
     def commit(
         self,
@@ -107,8 +117,13 @@ class Writer:
     ) -> Manifest:
         """Check the accounting, write the manifest.
 
-        files   the files of the result, hashed by those who wrote them; without it, all files in the folder, hashed here
-        Raises GristmillError when rows were lost. When another writer finished the same artifact first, its manifest is returned.
+        files    the files of the result, hashed by those who wrote them; without it all files in
+                 the folder, hashed here
+        schema   columns of the rows; without it those of the first Parquet file
+        details  what else is worth knowing, JSON-ready
+
+        Raises GristmillError when rows were lost. When another writer finished the same artifact
+        first, its manifest is returned.
         """
         counts.check(self.identity.step)
         if files is None:
@@ -135,10 +150,11 @@ class Writer:
             spark_application_id=spark_application_id,
             mlflow_run_id=mlflow_run_id,
         )
-        beside = FILES_NAME if len(files) > INLINE_FILES else ""
-        if beside:
-            with storage.open_write(self.file(beside)) as stream:
-                pq.write_table(files_table(files), stream, compression="zstd")
+        beside = ""
+        if len(files) > INLINE_FILES:
+            listed = file_list(files)
+            beside = list_name(listed)
+            storage.write_bytes(self.file(beside), listed)
         try:
             storage.create_exclusive(self.file(MANIFEST_NAME), manifest.to_json(beside))
         except FileExistsError:
@@ -151,11 +167,15 @@ class Writer:
         """All files in the folder, each read once more to be hashed."""
         found = [f for f in storage.list_files(self.artifact.uri) if _is_result(f.path)]
         with ThreadPoolExecutor(HASHERS) as pool:
-            hashes = pool.map(storage.content_hash, [f.uri for f in found])
-            return [
-                FileEntry(f"{self.artifact.path}/{f.path}", f.size_bytes, sha256)
-                for f, sha256 in zip(found, hashes, strict=True)
-            ]
+            return list(pool.map(self._entry, found))
+
+    def _entry(self, info: storage.FileInfo) -> FileEntry:
+        path = f"{self.artifact.path}/{info.path}"
+        rows = 0
+        if path.endswith(".parquet"):
+            with storage.open_read(info.uri) as stream:
+                rows = pq.ParquetFile(stream).metadata.num_rows
+        return FileEntry(path, info.size_bytes, storage.content_hash(info.uri), rows)
 
     def _schema(self, files: list[FileEntry]) -> list[dict[str, str]]:
         for entry in files:
@@ -166,9 +186,9 @@ class Writer:
         return []
 
     def _stay_alive(self) -> None:
-        """A step may work for days on shards that lie elsewhere: `sweep` must not take its folder for a dead one's."""
+        """A step may work for days on shards that lie elsewhere: `sweep` must see that it lives."""
         while not self._ended.wait(ALIVE_SECONDS):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, BotoCoreError):
                 storage.write_bytes(self.work(ALIVE), b"")
 
 

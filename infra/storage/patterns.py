@@ -1,5 +1,6 @@
 """What a user's input names: a file, the files of a directory, or those that a glob matches."""
 
+import os
 from typing import Any
 
 from infra.storage.files import FileInfo
@@ -41,11 +42,19 @@ def _counts(relative: str) -> bool:
 
 def _info(entry: dict[str, Any], scheme: str) -> FileInfo:
     name = entry["name"]
-    written = entry.get("LastModified")
     return FileInfo(
         f"s3://{name}" if scheme == "s3" else name,
         name.rsplit("/", 1)[-1],
         int(entry.get("size") or 0),
-        written.timestamp() if written else 0.0,
+        _modified(entry),
         str(entry.get("ETag", entry.get("etag", "")) or "").strip('"'),
     )
+
+
+def _modified(entry: dict[str, Any]) -> float:
+    """By what the place calls it; of a link, when what it leads to was written."""
+    if entry.get("islink"):
+        return os.stat(entry["name"]).st_mtime
+    if "LastModified" in entry:
+        return float(entry["LastModified"].timestamp())
+    return float(entry.get("mtime") or 0.0)
