@@ -24,9 +24,7 @@ def keyed_hash(doc_ids: pa.Array, seed: int, salt: str) -> Keys:
     """
     digest = hashlib.blake2b(f"{salt} {seed}".encode(), digest_size=ID_BYTES).digest()
     key = np.frombuffer(digest, np.uint64)
-    ids = doc_ids.cast(pa.binary(ID_BYTES))
-    halves = np.frombuffer(ids.buffers()[1] or b"", np.uint64).reshape(-1, 2)[ids.offset :]
-    halves = halves[: len(ids)]
+    halves = np.frombuffer(b"".join(doc_ids.to_pylist()), np.uint64).reshape(-1, 2)
     with np.errstate(over="ignore"):
         mixed = _mix(halves[:, 0] ^ key[0])
         mixed = _mix(mixed + (halves[:, 1] ^ key[1]))
