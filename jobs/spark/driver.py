@@ -2,9 +2,9 @@
 
     python -m jobs.spark.driver ROOT
 
-Reads one request a line from standard input (`Task.request()`), answers with events: `result` (digest) or
-`failed` (message). Ends with its input, with its parent, or when the JVM is lost: the owner then starts
-another driver.
+Reads one request a line from standard input (`Task.request()`), answers with events: `result`
+(digest) or `failed` (message). Ends with its input, with its parent, or when the JVM is lost: the
+owner then starts another driver.
 """
 
 import importlib
