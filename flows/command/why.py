@@ -58,8 +58,8 @@ def why(lake: Lake, document: str, reference: str | None) -> list[dict[str, Any]
     if not found:
         raise UsageError(
             f"{document}: no such {key[0]} among the kept and rejected rows of"
-            f" {chain[0].artifact.path}, which {searched.path} was made from; give the exact URL or a"
-            " doc_id of 32 digits, or --input another artifact (`gristmill ls`)"
+            f" {chain[0].artifact.path}, which {searched.path} was made from; give the exact URL or"
+            " a doc_id of 32 digits, or --input another artifact (`gristmill ls`)"
         )
     ways = [way(lake.root, [*chain, *([tokens] if tokens else [])], place) for place in found]
     return with_tokens(lake, tokens, ways) if tokens else ways
