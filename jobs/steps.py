@@ -1,5 +1,5 @@
-"""The steps on documents and tokens, in the order of the pipeline. A new one is a module with `STEP` and
-`run`, and one line here; `docs/adding-a-step.md` shows it."""
+"""The steps on documents and tokens, in the order of the pipeline. A new one is a module with
+`STEP` and `run`, and one line here; `docs/adding-a-step.md` shows it."""
 
 from importlib import import_module
 

@@ -1,8 +1,8 @@
-"""What a run starts from, bound once: which of the user's `input` are artifacts of the lake, and which crawl
-files the others name, each with its content.
+"""What a run starts from, bound once: which of the user's `input` are artifacts of the lake, and
+which crawl files the others name, each with its content.
 
-The command, the flow and its subflows share the value (`bound`): a crawl file that arrives during a run is
-not part of it.
+The command, the flow and its subflows share the value (`bound`): a crawl file that arrives during a
+run is not part of it.
 """
 
 import os
@@ -57,7 +57,8 @@ def start_of(root: str, references: list[str]) -> Start:
     crawl = sources_of(patterns, lake.root) if patterns else ()
     start = Start(crawl)
     for given in artifacts:
-        # crawl files replace what an artifact was made from: a tokenizer given beside them is used on them
+        # crawl files replace what an artifact was made from: a tokenizer given beside them is used
+        # on them
         for artifact in [given] if crawl else lake.ancestors(given):
             role = _plays(artifact)
             if role != CRAWL and role not in start.artifacts:

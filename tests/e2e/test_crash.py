@@ -1,4 +1,5 @@
-"""The whole way on a small real crawl: twice, and after kill -9 in each step. The results are the same by content."""
+"""The whole way on a small real crawl: twice, and after kill -9 in each step. The results are the
+same by content."""
 
 import signal
 import time

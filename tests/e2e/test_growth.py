@@ -1,4 +1,5 @@
-"""A shard is made once: a crawl that grew by a file costs that file, a changed threshold costs decisions."""
+"""A shard is made once: a crawl that grew by a file costs that file, a changed threshold costs
+decisions."""
 
 import gzip
 from collections import Counter
@@ -74,5 +75,7 @@ def test_a_crawl_that_grew_by_a_file_costs_that_file_and_ends_like_a_run_from_sc
     assert made(lake, before) == {"filter": 5, "signatures": 5, "encoded": 5}
 
     before = shards(lake)
-    finish(values(lake, files, dedup={"threshold": 0.7}, name="other"), tmp_path / "logs", "tokenize")
+    finish(
+        values(lake, files, dedup={"threshold": 0.7}, name="other"), tmp_path / "logs", "tokenize"
+    )
     assert made(lake, before) == {}

@@ -1,5 +1,5 @@
-"""The whole way with the crawl and the lake on S3: workers, children and flows all through one storage, on
-moto's server."""
+"""The whole way with the crawl and the lake on S3: workers, children and flows all through one
+storage, on moto's server."""
 
 from pathlib import Path
 

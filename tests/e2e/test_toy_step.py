@@ -1,4 +1,5 @@
-"""A new step is one module and one line: docs/adding-a-step.md, done in a copy of the house, is found everywhere."""
+"""A new step is one module and one line: docs/adding-a-step.md, done in a copy of the house, is
+found everywhere."""
 
 import json
 import os
@@ -16,7 +17,10 @@ from tests.e2e.whole import DEADLINE_SECONDS, parameters
 
 REPO = Path(__file__).parents[2]
 PACKAGES = ("flows", "infra", "jobs", "model")
-SCHEMA = "import json; from flows.chain.parameters import PipelineParameters as P; print(json.dumps(P.model_json_schema()))"
+SCHEMA = (
+    "import json; from flows.chain.parameters import PipelineParameters;"
+    " print(json.dumps(PipelineParameters.model_json_schema()))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,12 @@ def python(house: Path, *arguments: str) -> str:
     environment |= {"SPARK_MASTER": "local[2]", "COLUMNS": "200"}
     command = [sys.executable, *arguments]
     made = subprocess.run(
-        command, cwd=house, env=environment, capture_output=True, text=True, timeout=DEADLINE_SECONDS
+        command,
+        cwd=house,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
     )
     assert made.returncode == 0, made.stderr
     return made.stdout

@@ -1,4 +1,5 @@
-"""How the end-to-end tests run the whole chain: in a process of its own, on a small crawl of local documentation."""
+"""How the end-to-end tests run the whole chain: in a process of its own, on a small crawl of local
+documentation."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""The flows with Prefect's own server: artifacts, cached states, tries, deployments, and a command that is interrupted or killed."""
+"""The flows with Prefect's own server: artifacts, cached states, tries, deployments, and a command
+that is interrupted or killed."""
 
 import asyncio
 import json

@@ -1,4 +1,5 @@
-"""The manifest: pinned digests, a canonical form that folds nothing, and a text that is read back whole or refused in one line."""
+"""The manifest: pinned digests, a canonical form that folds nothing, and a text that is read back
+whole or refused in one line."""
 
 import dataclasses
 import enum

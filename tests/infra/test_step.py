@@ -1,4 +1,5 @@
-"""Steps and tasks: the identity of a task follows from its declaration, and survives the way to a child process."""
+"""Steps and tasks: the identity of a task follows from its declaration, and survives the way to a
+child process."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""The dry run: digests are known before anything runs, reasons name the field that differs, and nothing is written."""
+"""The dry run: digests are known before anything runs, reasons name the field that differs, and
+nothing is written."""
 
 from pathlib import Path
 
