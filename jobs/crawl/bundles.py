@@ -16,7 +16,7 @@ from infra.crawl import Source
 from jobs.crawl.ranges import Range, ranges
 
 SMALL_BYTES = 1 << 20
-TARGET_BYTES = 8 << 20
+TARGET_BYTES = 4 << 20
 FILE_BYTES = 4096
 """What opening a file costs, in bytes read."""
 SPLIT_BYTES = 64 << 20

@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from infra.lake import Lake
-from tests.e2e.whole import DEADLINE_SECONDS, parameters
+from tests.e2e.whole import DEADLINE_SECONDS, REPO, parameters
 
-REPO = Path(__file__).parents[2]
 PACKAGES = ("flows", "infra", "jobs", "model")
 SCHEMA = (
     "import json; from flows.chain.parameters import PipelineParameters;"

@@ -14,6 +14,7 @@ from flows.running.children import Children
 from infra.manifest import Manifest
 
 DEADLINE_SECONDS = 300
+REPO = Path(__file__).parents[2]
 
 
 def parameters(root: str, crawl: list[str]) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def start(
         **os.environ,
         "GRISTMILL_LOGS": str(logs),
         "SPARK_MASTER": master,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(REPO),
     }
     return subprocess.Popen(
         [sys.executable, __file__, goal, json.dumps(values)],
