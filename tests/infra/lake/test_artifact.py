@@ -1,4 +1,4 @@
-"""An artifact is there when its manifest is; what does not agree with it is an error that says so."""
+"""An artifact is there when its manifest is; what disagrees with it is an error that says so."""
 
 import dataclasses
 import re
@@ -56,7 +56,9 @@ def test_a_cut_file_is_an_error_that_names_it(lake: Lake) -> None:
     artifact = lake.artifact(DEDUP)
     uri = artifact.file("part-0.parquet")
     storage.write_bytes(uri, storage.read_bytes(uri)[:-1])
-    said = f"^{re.escape(uri)}: \\d+ bytes, the manifest says \\d+; delete {re.escape(artifact.uri)}"
+    said = (
+        f"^{re.escape(uri)}: \\d+ bytes, the manifest says \\d+; delete {re.escape(artifact.uri)}"
+    )
     with pytest.raises(GristmillError, match=f"{said} and run"):
         artifact.manifest()
 

@@ -1,4 +1,4 @@
-"""Shards: the same declaration over the same input is found, whatever else is built; never a half."""
+"""Shards: the same declaration over the same input is found, and never a half of one."""
 
 import dataclasses
 import re
@@ -107,7 +107,7 @@ def breaks(new: NewShard) -> Counts:
 
 
 def test_a_lost_row_is_refused(root: str) -> None:
-    with pytest.raises(GristmillError, match="^map: 2 rows in but 1 out"):
+    with pytest.raises(GristmillError, match=r"^map: 2 rows in but 1 out"):
         make(root, NAME, loses_a_row)
     assert find(root, NAME) is None
     assert make(root, NAME, one_row)[0].counts == Counts(1, 1)

@@ -1,4 +1,4 @@
-"""Writing: what an earlier attempt left is swept, one of two writers wins, lost rows are refused."""
+"""Writing: what a dead attempt left is swept, one of two writers wins, lost rows are refused."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,8 @@ import pytest
 
 from infra import storage
 from infra.errors import GristmillError, TransientError
-from infra.lake import Lake, writer as writing
+from infra.lake import Lake
+from infra.lake import writer as writing
 from infra.lake.collect import InUse
 from infra.manifest import Counts, Manifest
 from tests.infra.lake.artifacts import (
