@@ -10,7 +10,8 @@ from flows.running.tasks import make_all, only
 
 @flow(name="evaluate", flow_run_name="evaluate {parameters.name}")
 def evaluate(parameters: PipelineParameters) -> dict[str, str]:
-    """Score the checkpoint that the parameters lead to (`train` makes it) and export it for other tools."""
+    """Score the checkpoint that the parameters lead to (`train` makes it) and export it for other
+    tools."""
     scores, models = make_all(only(chain(parameters), "evaluate", "export"))
     table = [
         {"score": k, "value": v}

@@ -12,7 +12,8 @@ from flows.train import train
 
 @flow(name="pipeline", flow_run_name="pipeline {parameters.name}")
 def pipeline(parameters: PipelineParameters) -> dict[str, str]:
-    """Ingest, train, evaluate, report: kind -> artifact folder; every step that is there already is skipped."""
+    """Ingest, train, evaluate, report: kind -> artifact folder; every step that is there already is
+    skipped."""
     with bound(parameters.root, parameters.input):
         return {
             **ingest(parameters),

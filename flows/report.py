@@ -1,4 +1,5 @@
-"""Flow: the report card and the gate. The model is registered; `champion` moves only on a measured win."""
+"""Flow: the report card and the gate. The model is registered; `champion` moves only on a measured
+win."""
 
 from typing import Any
 
@@ -12,7 +13,8 @@ from flows.running.tasks import make_all, only
 
 @flow(name="report", flow_run_name="report {parameters.name}")
 def report(parameters: PipelineParameters) -> dict[str, str]:
-    """Write the report card of the run that the parameters lead to (`evaluate` makes its scores)."""
+    """Write the report card of the run that the parameters lead to (`evaluate` makes its
+    scores)."""
     (outcome,) = make_all(only(chain(parameters), "report"))
     card = outcome.task.artifact.file("report.html")
     create_markdown_artifact(
@@ -27,4 +29,5 @@ def verdict(details: dict[str, Any], card: str) -> str:
     """What the gate decided, and where the card is, as Markdown."""
     model = f"`{details['registered_model']}` version {details['model_version']}"
     place = "is the **champion**" if details["champion"] else "does not beat the champion"
-    return f"{model} {place} with {details['val_bits_per_byte']:.4f} bits per byte on the validation split.\n\nReport card: `{card}`"
+    score = f"{details['val_bits_per_byte']:.4f} bits per byte on the validation split"
+    return f"{model} {place} with {score}.\n\nReport card: `{card}`"

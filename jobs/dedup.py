@@ -1,27 +1,29 @@
-"""Remove duplicates: equal normalised texts first, then near-duplicates, each verified against a kept
-document.
+"""Remove duplicates: equal normalised texts first, then near-duplicates, each verified against a
+kept document.
 
 In: documents. Out: a layer that lists, by shard and row, the kept documents with doc_id, url and
 dup struct<cluster, size, jaccard, reason>; removed ones, with the same columns and a reject_reason
 `exact_duplicate` or `near_duplicate`, are in `rejected/`.
-    cluster  doc_id of the best document of the component (longest text, then doc_id); one's own for a
-             unique document
+    cluster  doc_id of the best document of the component (longest text, then doc_id); one's own
+             for a unique document
     size     documents in the component, exact copies included
     jaccard  similarity to the kept document that removes this one; null for a kept row
     reason   `exact`, `near`; null for a kept row
 
 The way: sign texts, shard by shard -> the best document of each content -> LSH buckets -> candidate
 pairs -> exact Jaccard -> components (driver) -> labels.
-Promises: a near-duplicate is removed only if a kept document of its cluster has Jaccard >= threshold
-to it (an exact copy follows its representative); of the compared pairs none at the threshold stays with
-both kept; the result does not depend on cores or row order. A pair of similarity s is missed with
-probability (1 - s^rows)^bands (`jobs.near_duplicates.minhash`); in a bucket of more than `bucket_cap`
-members each is compared with the best one alone, which the manifest's details count. The step fails
-when a source loses more than `max_source_loss` of its documents.
+Promises: a near-duplicate is removed only if a kept document of its cluster has Jaccard >=
+threshold to it (an exact copy follows its representative); of the compared pairs none at the
+threshold stays with both kept; the result does not depend on cores or row order. A pair of
+similarity s is missed with probability (1 - s^rows)^bands (`jobs.near_duplicates.minhash`); in a
+bucket of more than `bucket_cap` members each is compared with the best one alone, which the
+manifest's details count. The step fails when a source loses more than `max_source_loss` of its
+documents.
 """
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -123,33 +125,30 @@ STEP = Step(
 
 
 def run(session: Session, task: Task) -> Manifest:
-    """Execute the step. Raises GristmillError when a source loses too much or rows do not add up."""
+    """Execute the step. Raises GristmillError when a source loses too much or rows do not add
+    up."""
     p: DedupParameters = task.parameters
     documents = task.inputs[DOCUMENTS].require()
-    stacks = stacks_of(documents)
-    writer = task.lake.begin(task.identity, task.name)
+    stacks, inherited = stacks_of(documents), documents.data_files()
     (sign,) = maps(task)
-    signed = map_shards(session, writer, STEP.name, sign, stacks)
-    labels, details = duplicates(session, signed, p)
-    folder = writer.artifact.path
-    layer = layers_in(documents.files)
-    written = write_listed(session, folder, stacks, labels, documents.counts.rows_out, layer)
-    check_sources((said["sources"] for said in written), p)
-    own = [FileEntry(**entry) for said in written for entry in said["files"]]
-    inherited = [e for e in documents.files if not e.is_rejected and e.layer >= 0]
-    files = [*inherited, *own, *layer_files(signed, -1)]
-    counts = functools.reduce(
-        lambda left, right: left + right, (Counts(**said["counts"]) for said in written), Counts()
-    )
-    return writer.commit(
-        dataclasses.replace(counts, rows_in=documents.counts.rows_out),
-        files=files,
-        schema=schema_of(
-            task.lake.root, stacks_of(dataclasses.replace(documents, files=[*inherited, *own]))
-        ),
-        details=details,
-        spark_application_id=session.application_id,
-    )
+    with task.lake.begin(task.identity, task.name) as writer:
+        signed = map_shards(session, writer, STEP.name, sign, stacks)
+        labels, details = duplicates(session, signed, p)
+        folder, layer = writer.artifact.path, layers_in(inherited)
+        written = write_listed(session, folder, stacks, labels, documents.counts.rows_out, layer)
+        check_sources((said["sources"] for said in written), p)
+        own = [FileEntry(**entry) for said in written for entry in said["files"]]
+        counts = functools.reduce(
+            operator.add, (Counts(**said["counts"]) for said in written), Counts()
+        )
+        made = stacks_of(dataclasses.replace(documents, files=[*inherited, *own]))
+        return writer.commit(
+            dataclasses.replace(counts, rows_in=documents.counts.rows_out),
+            files=[*inherited, *own, *layer_files(signed, -1)],
+            schema=schema_of(task.lake.root, made),
+            details=details,
+            spark_application_id=session.application_id,
+        )
 
 
 def duplicates(
@@ -183,10 +182,10 @@ def duplicates(
 def write_listed(
     session: Session, folder: str, stacks: list[Stack], labels: DataFrame, rows: int, layer: int
 ) -> list[dict[str, Any]]:
-    """Write the kept and the removed rows of each range of shards; counts, files and sources by range."""
-    wanted = max(session.cores, -(-rows // ROWS_PER_FILE))
-    files = max(1, min(len(stacks), wanted))
-    width = max(1, -(-len(stacks) // files))
+    """Write the kept and the removed rows of each range of shards; counts, files and sources by
+    range. How many ranges there are follows from the rows alone, not from the cores."""
+    wanted = max(1, min(len(stacks), -(-rows // ROWS_PER_FILE)))
+    width = max(1, -(-len(stacks) // wanted))
     files = max(1, -(-len(stacks) // width))
     root = session.root
 
@@ -265,7 +264,7 @@ def unique_dup(doc_id: bytes) -> dict[str, Any]:
 
 def check_sources(written: Iterable[dict[str, list[int]]], p: DedupParameters) -> None:
     """Raises GristmillError for a source of at least `min_source_documents` that loses more than
-    `max_source_loss` of them. written: source -> [documents, removed, largest cluster] of each file."""
+    `max_source_loss` of them. written: source -> [documents, removed, largest cluster] by file."""
     total: dict[str, list[int]] = {}
     for sources in written:
         for source, (documents, removed, largest) in sources.items():

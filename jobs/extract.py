@@ -4,10 +4,10 @@ In: crawl files in any format that `jobs.crawl` reads. Out: a row for every reco
 pages as documents (columns: `jobs.page.document.SCHEMA`), all others rejected with one of
 `jobs.crawl.REASONS` and what exactly was wrong in `detail`; rejected rows have no text.
 
-The unit of work is a bundle (`jobs.crawl.bundles`): one crawl file, a range of a large one that can
-be split, or many small ones. A bundle is extracted once in the life of a lake: its shard is named by
-the names, sizes and contents of its files. Rows in are counted from the records' indexes in their
-files, not from rows.
+The unit of work is a bundle (`jobs.crawl.bundles`): one crawl file, a range of a large one that
+can be split, or many small ones. A bundle is extracted once in the life of a lake: its shard is
+named by the names, sizes and contents of its files. Rows in are counted from the records' indexes
+in their files, not from rows.
 """
 
 from collections.abc import Iterator
@@ -71,7 +71,6 @@ STEP = Step(
 
 def run(session: Session, task: Task) -> Manifest:
     """Execute the step. Raises GristmillError when a record was lost."""
-    writer = task.lake.begin(task.identity, task.name)
     (shard_map,) = maps(task)
     work = [
         Work(
@@ -81,8 +80,6 @@ def run(session: Session, task: Task) -> Manifest:
         )
         for bundle in bundles(task.crawl)
     ]
-    made = make_all(session, writer, STEP.name, work)
-    counts = reduce(add, (shard.counts for shard in made), Counts())
     details = {
         "crawl": [
             {"uri": storage.public_uri(s.uri), "bytes": s.size_bytes, "content": s.content}
@@ -90,14 +87,15 @@ def run(session: Session, task: Task) -> Manifest:
         ],
         "bytes_in": sum(source.size_bytes for source in task.crawl),
     }
-    schema = [{"name": field.name, "type": str(field.type)} for field in KEPT]
-    return writer.commit(
-        counts,
-        files=layer_files(made, 0),
-        schema=schema,
-        details=details,
-        spark_application_id=session.application_id,
-    )
+    with task.lake.begin(task.identity, task.name) as writer:
+        made = make_all(session, writer, STEP.name, work)
+        return writer.commit(
+            reduce(add, (shard.counts for shard in made), Counts()),
+            files=layer_files(made, 0),
+            schema=[{"name": field.name, "type": str(field.type)} for field in KEPT],
+            details=details,
+            spark_application_id=session.application_id,
+        )
 
 
 class Extract:
@@ -121,12 +119,14 @@ class Extract:
                     rejected.write(rows.filter(reason.is_valid()))
                     sizes.append(rows.column("n_bytes"))
                     reasons.append(reason)
-                if sorted(seen) != list(range(len(seen))) or not seen:
+                count = max(seen, default=-1) + 1
+                nothing = not seen and piece.part is None
+                if nothing or sorted(seen) != list(range(count)):
                     raise GristmillError(
-                        f"{storage.public_uri(piece.uri)}: {len(seen)} rows for"
-                        f" {max(seen, default=-1) + 1} records; please report this"
+                        f"{storage.public_uri(piece.uri)}: {len(seen)} rows for {count} records;"
+                        " please report this"
                     )
-                rows_in += max(seen) + 1
+                rows_in += count
         return replace(tally(sizes, reasons), rows_in=rows_in)
 
     def batches(self, piece: Piece) -> Iterator[tuple[list[int], pa.RecordBatch]]:

@@ -1,7 +1,7 @@
 """Keep the documents that every rule holds for.
 
-In: documents. Out: two layers beside them: signals struct<...> (`jobs.text.signals`), and the decision,
-`reject_reason`: the name of the first rule that failed, `language` before all others.
+In: documents. Out: two layers beside them: signals struct<...> (`jobs.text.signals`), and the
+decision, `reject_reason`: the name of the first rule that failed, `language` before all others.
 
 A rule is an SQL expression over the documents' columns and the signals, so a threshold can change
 without computing a signal again, and a new rule is a line in a configuration (`jobs.text.rules`).
@@ -24,7 +24,8 @@ from jobs.text.signals import SIGNALS, signals_of
 from jobs.text.words import UNSPACED_LANGUAGES
 
 UNSPACED = f"lang IN ({', '.join(repr(code) for code in UNSPACED_LANGUAGES)})"
-KNOWN = pa.schema([*SCHEMA, *(pa.field(name, kind) for name, kind in SIGNALS.items())])
+DOCUMENT = [field for field in SCHEMA if field.name not in ("reject_reason", "detail")]
+KNOWN = pa.schema([*DOCUMENT, *(pa.field(name, kind) for name, kind in SIGNALS.items())])
 SIGNALS_SCHEMA = pa.schema(
     [("signals", pa.struct([pa.field(name, kind) for name, kind in SIGNALS.items()]))]
 )
@@ -38,8 +39,8 @@ def default_rules() -> dict[str, str]:
 
     What speaks of English or of words between spaces is asked of no other language: stop words of
     English alone, word lengths and repeated n-grams not of scripts whose every sign is a word here,
-    sentence ends not of Thai, which has none. C4's rules for single lines are left out, and so is its
-    terminal punctuation, which FineWeb found to cost more than it gives.
+    sentence ends not of Thai, which has none. C4's rules for single lines are left out, and so is
+    its terminal punctuation, which FineWeb found to cost more than it gives.
     """
     top = {2: 0.20, 3: 0.18, 4: 0.16}
     repeated = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
@@ -83,7 +84,7 @@ class FilterParameters:
 def maps(task: Task) -> tuple[ShardMap, ...]:
     """Signals, whatever the rules are; then the decision."""
     p: FilterParameters = task.parameters
-    columns = rules.columns_in(p.rules, SCHEMA.names)
+    columns = rules.columns_in(p.rules, [field.name for field in DOCUMENT])
     decide = functools.partial(decide_batches, named=p.rules, languages=p.languages)
     decision = {"rules": p.rules, "languages": p.languages}
     reads = tuple(dict.fromkeys(["lang", *columns, "signals"]))
@@ -135,7 +136,7 @@ def decide_batches(
 
 
 def gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The rows in tables of about ROWS_AT_ONCE: a query costs a millisecond, however few they are."""
+    """The rows in tables of about ROWS_AT_ONCE: a query costs a millisecond, however few rows."""
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)

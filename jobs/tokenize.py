@@ -1,18 +1,21 @@
 """Documents to packed tokens in a seeded global order, split into train and val.
 
-In: documents, and a tokenizer. Out: Parquet with doc_id, source, tokens (packed little-endian `dtype`), n_tokens, n_bytes
-(UTF-8 bytes of the text, for bits per byte), split. Reading a file, or one of its row groups, takes three lines:
+In: documents, and a tokenizer. Out: Parquet with doc_id, source, tokens (packed little-endian
+`dtype`), n_tokens, n_bytes (UTF-8 bytes of the text, for bits per byte), split. Reading a file, or
+one of its row groups, takes three lines; `ends` is where each row's tokens end and the next begin:
 
     column = pq.ParquetFile(path).read_row_group(i, columns=["tokens"])["tokens"].combine_chunks()
-    ends = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]    # each row's tokens end where the next begin
-    tokens = np.frombuffer(column.buffers()[2], np.uint8)[ends[0] : ends[-1]].view(dtype)      # the tokens of all rows
+    ends = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
+    tokens = np.frombuffer(column.buffers()[2], np.uint8)[ends[0] : ends[-1]].view(dtype)
 
-Rows lie in the order of a seeded hash of doc_id over the whole split, files by name and rows within, whatever the number of workers.
-A file holds one split. The manifest's details list each file's row groups with their tokens, the dtype and the ids.
+Rows lie in the order of a seeded hash of doc_id over the whole split, files by name and rows
+within, whatever the number of workers. A file holds one split. The manifest's details list each
+file's row groups with their tokens, the dtype and the ids.
 
-Splits: `doc` draws each document by another seeded hash (at least one val document); `tail` cuts the last `val_fraction` of each document's
-tokens off (int(n * (1 - val_fraction)) stay), which gives a document two rows. Rows are accounted in documents: rows_in and rows_out count
-each once, details.rows counts Parquet rows; documents without a token are rejected as `no_tokens`.
+Splits: `doc` draws each document by another seeded hash (at least one val document); `tail` cuts
+the last `val_fraction` of each document's tokens off (int(n * (1 - val_fraction)) stay), which
+gives a document two rows. Rows are accounted in documents: rows_in and rows_out count each once,
+details.rows counts Parquet rows; documents without a token are rejected as `no_tokens`.
 Why a packed binary column: docs/decisions/0001-packed-tokens.md.
 """
 
@@ -31,7 +34,7 @@ from jobs.spark.order import below
 from jobs.spark.places import answers_at
 from jobs.spark.session import Session
 from jobs.tokenizer import load
-from jobs.tokens.corpus import WRITTEN, Corpus, Totals, write_ordered
+from jobs.tokens.corpus import WRITTEN, Corpus, Totals, write_ordered, write_rejected
 from jobs.tokens.encoding import ENCODED, dtype_of, encode_batches
 
 SPLITS = ("train", "val")
@@ -55,8 +58,8 @@ class TokenizeParameters:
 
 
 def maps(task: Task) -> tuple[ShardMap, ...]:
-    """Texts to packed tokens; none before the tokenizer is there. A tokenizer counts with its content: the
-    same one made twice finds the same shards."""
+    """Texts to packed tokens; none before the tokenizer is there. A tokenizer counts with its
+    content: the same one made twice finds the same shards."""
     p: TokenizeParameters = task.parameters
     manifest = task.inputs["tokenizer"].manifest()
     if manifest is None:
@@ -87,50 +90,52 @@ STEP = Step(
 
 
 def run(session: Session, task: Task) -> Manifest:
-    """Execute the step. Raises GristmillError when a split would be empty or a document was lost."""
+    """Execute the step. Raises GristmillError when a split would be empty or a document was
+    lost."""
     p: TokenizeParameters = task.parameters
     documents, tokenizer = task.inputs[DOCUMENTS], task.inputs["tokenizer"]
     rows_in = documents.require().counts.rows_out
     tokenizer.require()
-    writer = task.lake.begin(task.identity, task.name)
     stacks = documents.stacks()
     (encode,) = maps(task)
-    encoded = map_shards(session, writer, STEP.name, encode, stacks)
-    paths = [shard.data.path for shard in encoded]
-    corpus = Corpus(session.root, writer.artifact.path, stacks, paths, p.seed)
-    fraction = p.val_fraction if p.split_by == "doc" else 0.0
-    totals = totals_of(session, corpus, fraction)
-    if not totals.tokens["train"]:
-        raise GristmillError(
-            "tokenize: no document is left to train on; give more documents, or split_by tail"
+    with task.lake.begin(task.identity, task.name) as writer:
+        encoded = map_shards(session, writer, STEP.name, encode, stacks)
+        paths = [shard.data.path for shard in encoded]
+        corpus = Corpus(session.root, writer.artifact.path, stacks, paths, p.seed)
+        fraction = p.val_fraction if p.split_by == "doc" else 0.0
+        totals = totals_of(session, corpus, fraction)
+        if not totals.tokens["train"]:
+            raise GristmillError(
+                "tokenize: no document is left to train on; give more documents, or split_by tail"
+            )
+        rejected = write_rejected(session, corpus, totals)
+        written = write_ordered(session, corpus, totals, p.file_tokens, p.row_group_tokens)
+        folder = f"{writer.artifact.path}/"
+        splits = {split: _split_details(totals, split, written, folder) for split in SPLITS}
+        files = [FileEntry(**said["file"]) for said in written]
+        details = {
+            **_tokenizer_details(tokenizer),
+            "rows": sum(entry.rows for entry in files),
+            "splits": splits,
+        }
+        counts = Counts(
+            rows_in,
+            totals.documents,
+            {"no_tokens": totals.no_tokens} if totals.no_tokens else {},
+            {f"tokens_{split}": totals.tokens[split] for split in SPLITS},
         )
-    written = write_ordered(session, corpus, totals, p.file_tokens, p.row_group_tokens)
-    folder = f"{writer.artifact.path}/"
-    splits = {split: _split_details(totals, split, written, folder) for split in SPLITS}
-    counts = Counts(
-        rows_in,
-        totals.documents,
-        {"no_tokens": totals.no_tokens} if totals.no_tokens else {},
-        {f"tokens_{split}": totals.tokens[split] for split in SPLITS},
-    )
-    files = [FileEntry(**said["file"]) for said in written]
-    details = {
-        **_tokenizer_details(tokenizer),
-        "rows": sum(entry.rows for entry in files),
-        "splits": splits,
-    }
-    return writer.commit(
-        counts,
-        files=[*files, *totals.rejected, *layer_files(encoded, -1)],
-        schema=[{"name": f.name, "type": str(f.type)} for f in WRITTEN],
-        details=details,
-        spark_application_id=session.application_id,
-    )
+        return writer.commit(
+            counts,
+            files=[*files, *rejected, *layer_files(encoded, -1)],
+            schema=[{"name": f.name, "type": str(f.type)} for f in WRITTEN],
+            details=details,
+            spark_application_id=session.application_id,
+        )
 
 
 def totals_of(session: Session, corpus: Corpus, val_fraction: float) -> Totals:
-    """Tokens, bytes and documents of each split. A share of the documents above nothing gives at least one
-    validation document, that of the least hash."""
+    """Tokens, bytes and documents of each split. A share of the documents above nothing gives at
+    least one validation document, that of the least hash."""
     totals = Totals.of(answers_at(session, corpus.places, corpus.surveyor(below(val_fraction))))
     if val_fraction and not totals.tokens["val"] and totals.least is not None:
         bound = totals.least + 1
@@ -141,7 +146,7 @@ def totals_of(session: Session, corpus: Corpus, val_fraction: float) -> Totals:
 def _split_details(
     totals: Totals, split: str, written: list[dict[str, Any]], folder: str
 ) -> dict[str, Any]:
-    """What `model.data` reads: a split's files in their order, each with the tokens of its row groups."""
+    """What `model.data` reads: a split's files in order, each with its row groups' tokens."""
     files = [
         {"path": said["file"]["path"].removeprefix(folder), "row_groups": said["row_groups"]}
         for said in written

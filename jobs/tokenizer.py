@@ -1,11 +1,14 @@
-"""Make the tokenizer from the documents themselves: `tokenizer.json` (Hugging Face `tokenizers`) and `config.json`.
+"""Make the tokenizer from the documents themselves.
 
-In: any artifact with documents. Out: tokenizer.json, loadable with `tokenizers.Tokenizer.from_file`, and config.json
-{"type": "bpe" | "bytes" | "chars", "vocab_size": n, "eos_id": n}; eos_id is -1 for chars, which has no end of text.
+In: any artifact with documents. Out: tokenizer.json, loadable with
+`tokenizers.Tokenizer.from_file`, and config.json {"type": "bpe" | "bytes" | "chars",
+"vocab_size": n, "eos_id": n}; eos_id is -1 for chars, which has no end of text.
 
-A bpe tokenizer is trained on a seeded sample of about `sample_bytes` bytes of text, drawn by a hash of doc_id: the result depends
-on neither cores nor row order. bytes needs no document and chars reads the characters of all. Rows out are the documents used, the
-others are rejected as `not_sampled`. The sample passes through the driver, one partition at a time (`jobs.tokens.vocabulary` has the models).
+A bpe tokenizer is trained on a seeded sample of about `sample_bytes` bytes of text, drawn by a hash
+of doc_id: the result depends on neither cores nor row order. bytes needs no document and chars
+reads the characters of all. Rows out are the documents used, the others are rejected as
+`not_sampled`. The sample passes through the driver, one shard at a time
+(`jobs.tokens.vocabulary` has the models).
 """
 
 import json
@@ -13,11 +16,12 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
 from infra import storage
 from infra.errors import GristmillError
-from infra.lake import Artifact
+from infra.lake import WORK, Artifact
 from infra.lake.parquet import RowsFile, read
 from infra.lake.rows import Stack, read_rows
 from infra.manifest import Counts, Manifest
@@ -66,36 +70,37 @@ def run(session: Session, task: Task) -> Manifest:
     p: TokenizerParameters = task.parameters
     documents = task.inputs[DOCUMENTS].require()
     rows_in, text_bytes = documents.counts.rows_out, documents.counts.extra["bytes_text"]
-    writer = task.lake.begin(task.identity, task.name)
-    stacks = task.inputs[DOCUMENTS].stacks()
     if p.type != "bytes" and not text_bytes:
         raise GristmillError(
             f"tokenizer: {task.inputs[DOCUMENTS].uri} has no text to learn from;"
             " relax what its funnel rejects (`gristmill show` counts it)"
         )
-    used, used_bytes = 0, 0
+    with task.lake.begin(task.identity, task.name) as writer:
+        tokenizer, used, used_bytes = learn(session, task, f"{writer.artifact.path}/{WORK}/sample")
+        config = {
+            "type": p.type,
+            "vocab_size": tokenizer.get_vocab_size(),
+            "eos_id": end_of_text(tokenizer),
+        }
+        storage.write_bytes(writer.file("tokenizer.json"), tokenizer.to_str().encode())
+        storage.write_bytes(writer.file("config.json"), (json.dumps(config) + "\n").encode())
+        missed = rows_in - used
+        rejected = {"not_sampled": missed} if missed else {}
+        counts = Counts(rows_in, used, rejected, {"sampled_bytes": used_bytes})
+        return writer.commit(counts, details=config, spark_application_id=session.application_id)
+
+
+def learn(session: Session, task: Task, folder: str) -> tuple[Tokenizer, int, int]:
+    """The tokenizer, and how many documents and bytes it is made from. `folder` takes a sample."""
+    p: TokenizerParameters = task.parameters
     if p.type == "bytes":
-        tokenizer = bytes_tokenizer()
-    elif p.type == "chars":
-        used, used_bytes = rows_in, text_bytes
-        tokenizer = chars_tokenizer(characters(session, stacks))
-    else:
-        folder = f"{writer.artifact.path}/_work/sample"
-        parts, used, used_bytes = sample(
-            session, stacks, folder, p.sample_bytes / text_bytes, p.seed
-        )
-        tokenizer = train_bpe(_texts(task.lake.root, parts), p.vocab_size)
-    config = {
-        "type": p.type,
-        "vocab_size": tokenizer.get_vocab_size(),
-        "eos_id": end_of_text(tokenizer),
-    }
-    storage.write_bytes(writer.file("tokenizer.json"), tokenizer.to_str().encode())
-    storage.write_bytes(writer.file("config.json"), (json.dumps(config) + "\n").encode())
-    missed = rows_in - used
-    rejected = {"not_sampled": missed} if missed else {}
-    counts = Counts(rows_in, used, rejected, {"sampled_bytes": used_bytes})
-    return writer.commit(counts, details=config, spark_application_id=session.application_id)
+        return bytes_tokenizer(), 0, 0
+    counts, stacks = task.inputs[DOCUMENTS].require().counts, task.inputs[DOCUMENTS].stacks()
+    text_bytes = counts.extra["bytes_text"]
+    if p.type == "chars":
+        return chars_tokenizer(characters(session, stacks)), counts.rows_out, text_bytes
+    parts, used, used_bytes = sample(session, stacks, folder, p.sample_bytes / text_bytes, p.seed)
+    return train_bpe(_texts(task.lake.root, parts), p.vocab_size), used, used_bytes
 
 
 def load(artifact: Artifact) -> tuple[Tokenizer, dict[str, int | str]]:
@@ -109,8 +114,8 @@ def load(artifact: Artifact) -> tuple[Tokenizer, dict[str, int | str]]:
 def sample(
     session: Session, stacks: list[Stack], folder: str, share: float, seed: int
 ) -> tuple[list[str], int, int]:
-    """Write the texts of about this share of the bytes, those of the least hashes and at least one, to
-    files in `folder`. Their paths in the order of the shards, documents, bytes."""
+    """Write the texts of about this share of the bytes, those of the least hashes and at least one,
+    to files in `folder`. Their paths in the order of the shards, documents, bytes."""
     bound = below(share) if share < 1 else None
     answers = _draw(session, stacks, folder, bound, seed)
     if not sum(answer["rows"] for answer in answers):
@@ -140,7 +145,7 @@ def draw_from(root: str, stack: Stack, folder: str, bound: int | None, seed: int
             if bound is not None:
                 batch = batch.filter(pa.array(order < bound))
             file.write(batch)
-            size += sum(batch.column("n_bytes").to_pylist())
+            size += pc.sum(batch.column("n_bytes")).as_py() or 0
     return {"path": path, "rows": file.rows, "bytes": size, "least": least}
 
 

@@ -1,7 +1,8 @@
-"""What a training run is, as data: the shape of the model, its optimizer, the run itself. No torch here.
+"""What a training run is, as data: the shape of the model, its optimizer, the run. No torch here.
 
-A preset (`model.presets`) is a function that returns one `TrainParameters`; the command line, YAML and the Prefect form change its
-fields. `vocab_size=0` stands for the vocabulary of the tokens artifact (`with_vocabulary` fills it in).
+A preset (`model.presets`) is a function that returns one `TrainParameters`; the command line, YAML
+and the form change its fields. `vocab_size=0` stands for the vocabulary of the tokens artifact
+(`with_vocabulary` fills it in).
 """
 
 import dataclasses
@@ -41,7 +42,8 @@ class ModelConfig:
     norm_eps: float = option(1e-6, "epsilon of every RMSNorm", gt=0)
     conv_tokens: int = option(
         0,
-        "causal depthwise convolution before attention and feed-forward (Canon layers, Allen-Zhu 2025); 0: none",
+        "causal depthwise convolution before attention and feed-forward"
+        " (Canon layers, Allen-Zhu 2025); 0: none",
         unit="tokens",
         ge=0,
     )
@@ -54,11 +56,13 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise UsageError(
-                f"model.width: {self.width} must be heads ({self.heads}) times an even number; change width or heads"
+                f"model.width: {self.width} must be heads ({self.heads}) times an even number;"
+                " change width or heads"
             )
         if self.heads % (self.kv_heads or self.heads):
             raise UsageError(
-                f"model.kv_heads: {self.kv_heads} must divide heads ({self.heads}); change one of them"
+                f"model.kv_heads: {self.kv_heads} must divide heads ({self.heads});"
+                " change one of them"
             )
 
     @property
@@ -72,17 +76,21 @@ class ModelConfig:
         return self.kv_heads or self.heads
 
     def with_vocabulary(self, size: int) -> "ModelConfig":
-        """This shape for a vocabulary of `size`. Raises UsageError where the config names another size that is too small."""
+        """This shape for a vocabulary of `size`.
+
+        Raises UsageError where the config names another size that is too small.
+        """
         if self.vocab_size and self.vocab_size < size:
             raise UsageError(
-                f"model.vocab_size: {self.vocab_size} is below the tokens' vocabulary of {size}; set it to 0"
+                f"model.vocab_size: {self.vocab_size} is below the tokens' vocabulary of {size};"
+                " set it to 0"
             )
         return dataclasses.replace(self, vocab_size=self.vocab_size or size)
 
 
 @parameters
 class OptimizerParameters:
-    """Muon for the matrices inside the blocks, AdamW for embeddings, head and vectors; one schedule for both."""
+    """Muon for the matrices inside the blocks, AdamW for all else; one schedule for both."""
 
     muon_lr: float = option(
         0.02, "peak learning rate of Muon (an update has spectral norm about 1)", gt=0

@@ -1,7 +1,8 @@
-"""Measure a trained model: every evaluation of `model.evaluations`, in its order. Step `evaluate`, kind `scores`, one process.
+"""Measure a trained model: every evaluation of `model.evaluations`, in its order, in one process.
 
-In: checkpoints (its final model), tokens (split `val`), tokenizer. Out: the evaluations' files (scores.json, samples.json); in the
-manifest's details their numbers. Rows in and out are validation targets plus prompts.
+Step `evaluate`, kind `scores`. In: checkpoints (its final model), tokens (split `val`), tokenizer.
+Out: the evaluations' files (scores.json, samples.json); in the manifest's details their numbers.
+Rows in and out are validation targets plus prompts.
 
     python -m model.evaluate TASK.json
 """
@@ -13,7 +14,7 @@ import torch
 
 from infra import storage
 from infra.errors import GristmillError
-from infra.manifest import Counts, Manifest
+from infra.manifest import SHORT, Counts, Manifest
 from infra.process import emit
 from infra.step import Task
 from model.checkpoint.final import read_model
@@ -23,13 +24,17 @@ from model.steps import EVALUATE as STEP
 
 
 def run(task: Task) -> Manifest:
-    """The finished scores artifact. Raises GristmillError when the checkpoint was trained with another tokenizer than the tokens."""
+    """The finished scores artifact.
+
+    Raises GristmillError when the checkpoint was trained with another tokenizer than the tokens'.
+    """
     trained = task.inputs["checkpoints"].require()
     tokens = task.inputs["tokens"].require()
     if trained.details["tokenizer"] != tokens.details["tokenizer"]:
         raise GristmillError(
-            f"{task.inputs['checkpoints'].uri}: was trained with tokenizer {trained.details['tokenizer']}, the tokens are of"
-            f" {tokens.details['tokenizer']}; evaluate on tokens of the same tokenizer"
+            f"{task.inputs['checkpoints'].uri}: was trained with tokenizer"
+            f" {trained.details['tokenizer']}, the tokens are of {tokens.details['tokenizer']};"
+            " evaluate on tokens of the same tokenizer"
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, config = read_model(task.inputs["checkpoints"], device)
@@ -37,7 +42,7 @@ def run(task: Task) -> Manifest:
         model, config, device, task.inputs["tokens"], task.inputs["tokenizer"], task.parameters
     )
     writer = task.lake.begin(task.identity, task.name)
-    details: dict[str, Any] = {"checkpoint": trained.digest[:12]}
+    details: dict[str, Any] = {"checkpoint": trained.digest[:SHORT]}
     rows = 0
     for number, (name, evaluate) in enumerate(EVALUATIONS.items()):
         emit("progress", step=name, done=number, total=len(EVALUATIONS))

@@ -1,10 +1,13 @@
-"""Sampling from a language model, one token after another, the whole context computed again for each (no cache of keys and values).
+"""Sampling from a language model, one token after another.
 
-Deterministic: the same model, prompt, settings and seed write the same tokens, on the CPU, whatever ran before.
+The whole context is computed again for each token (no cache of keys and values). Deterministic: the
+same model, prompt, settings and seed write the same tokens, on the CPU, whatever ran before.
 
     python -m model.generate REQUEST.json
-reads {"checkpoint": [lake root, kind, name, digest], "prompt", "max_tokens", "temperature", "top_k", "seed"}, continues the prompt
-with the model of that checkpoints artifact and the tokenizer it was trained with, and answers with the event `generated` (text).
+
+reads {"checkpoint": [lake root, kind, name, digest], "prompt", "max_tokens", "temperature",
+"top_k", "seed"}, continues the prompt with the model of that checkpoints artifact and the tokenizer
+it was trained with, and answers with the event `generated` (text).
 """
 
 import json
@@ -35,15 +38,19 @@ def generate(
     seed: int = 0,
     stop_id: int = -1,
 ) -> torch.Tensor:
-    """Continue the prompt `tokens`, int64 [T] with T >= 1, by at most `count` tokens; int64 [T + written].
+    """Continue the prompt `tokens`, int64 [T] with T >= 1, by at most `count`: int64 [T + written].
 
-    The model sees the last `context_tokens`. temperature 0 takes the likeliest token; top_k > 0 samples among that many likeliest
-    (Fan et al. 2018, arXiv:1805.04833). `stop_id` ends the text and is not written.
+    context_tokens  the model sees that many last tokens
+    temperature     0: the likeliest token
+    top_k           > 0: sample among that many likeliest (Fan et al. 2018, arXiv:1805.04833)
+    stop_id         ends the text and is not written
     """
     generator = torch.Generator().manual_seed(seed)
     written = tokens
     for _ in range(count):
-        logits = model(written[None, -context_tokens:])[0, -1].float().cpu()
+        logits = (
+            model(written[None, -context_tokens:])[0, -1].float().cpu()
+        )  # [V], the last token's
         chosen = choose(logits, temperature, top_k, generator)
         if chosen == stop_id:
             break
@@ -52,7 +59,7 @@ def generate(
 
 
 def choose(logits: torch.Tensor, temperature: float, top_k: int, generator: torch.Generator) -> int:
-    """One token out of logits [vocab_size], on the CPU."""
+    """One token out of logits [V], on the CPU."""
     if temperature == 0:
         return int(logits.argmax())
     if 0 < top_k < logits.numel():
@@ -76,7 +83,9 @@ def continue_text(
 ) -> str:
     """The text that follows `prompt`, up to the end-of-text token.
 
-    An empty prompt stands for the beginning of a document: the end-of-text token, or a line break where the tokenizer has none.
+    An empty prompt stands for the beginning of a document: the end-of-text token, or a line break
+    where the tokenizer has none.
+
     Raises UsageError for a prompt that the tokenizer has no token for.
     """
     codec = Tokenizer.from_str(storage.read_bytes(tokenizer.file("tokenizer.json")).decode())
@@ -84,7 +93,7 @@ def continue_text(
     ids = [eos_id] if not prompt and eos_id >= 0 else codec.encode(prompt or "\n").ids
     if not ids:
         raise UsageError(f"prompt {prompt!r}: the tokenizer has no token for it; give other text")
-    tokens = torch.tensor(ids, device=next(model.parameters()).device)
+    tokens = torch.tensor(ids, device=next(model.parameters()).device)  # int64 [T]
     whole = generate(
         model,
         tokens,

@@ -9,7 +9,8 @@ from model.config import ModelConfig, OptimizerParameters, TrainParameters
 
 
 def tiny() -> TrainParameters:
-    """The demo's model: 1.9 M parameters with a vocabulary of 4,096; about two minutes on two CPU processes. Exported as Qwen3."""
+    """The demo's model: 1.9 M parameters with a vocabulary of 4,096; about two minutes on two CPU
+    processes. Exported as Qwen3."""
     return TrainParameters(
         model=ModelConfig(context_tokens=256, layers=4, heads=4, width=160, ffn_width=448),
         optimizer=OptimizerParameters(muon_lr=0.02, muon_momentum=0.9, adamw_lr=0.005),
@@ -24,11 +25,13 @@ def tiny() -> TrainParameters:
 
 
 def shakespeare_char() -> TrainParameters:
-    """Characters of tinyshakespeare: 0.80 M parameters, 300 steps of 12 sequences of 64 characters, validation loss about 1.76.
+    """Characters of tinyshakespeare: 0.80 M parameters, 300 steps of 12 sequences of 64 characters,
+    validation loss about 1.76.
 
-    nanoGPT's README needs 2,000 such steps for 1.88. What made the difference, one after the other, on seed 1: Muon 1.88, with
-    `conv_tokens` 1.81, with a lower momentum 1.80, with higher rates 1.76. No released class has its convolution: not exported.
-    `gristmill train --preset shakespeare_char` on the text, split by its tail, shows it.
+    nanoGPT's README needs 2,000 such steps for 1.88. What made the difference, one after the other,
+    on seed 1: Muon 1.88, with `conv_tokens` 1.81, with a lower momentum 1.80, with higher rates
+    1.76. No released class has its convolution: not exported. `gristmill train --preset
+    shakespeare_char` on the text, split by its tail, shows it.
     """
     return TrainParameters(
         model=ModelConfig(
@@ -50,7 +53,8 @@ def shakespeare_char() -> TrainParameters:
 
 
 def gpt2_small() -> TrainParameters:
-    """GPT-2 small's size (12 layers of 768, 124 M parameters; Radford et al. 2019) with this house's parts; rates not tuned."""
+    """GPT-2 small's size (12 layers of 768, 124 M parameters; Radford et al. 2019) with this
+    house's parts; rates not tuned."""
     return TrainParameters(
         model=ModelConfig(context_tokens=1024, layers=12, heads=12, width=768, ffn_width=2048),
         optimizer=OptimizerParameters(
@@ -67,7 +71,8 @@ def gpt2_small() -> TrainParameters:
 
 
 def llama_7b() -> TrainParameters:
-    """Llama 2 7B's exact shape (arXiv:2307.09288): 6.74 B parameters, vocabulary of 32,000; rates not tuned. Exported as Llama."""
+    """Llama 2 7B's exact shape (arXiv:2307.09288): 6.74 B parameters, vocabulary of 32,000; rates
+    not tuned. Exported as Llama."""
     return TrainParameters(
         model=ModelConfig(
             vocab_size=32000,

@@ -1,7 +1,8 @@
-"""What a training tells while it runs: events for its owner, metrics and pointers for MLflow. Rank 0 speaks, the others are silent.
+"""What a training tells while it runs: events for its owner, metrics and pointers for MLflow.
 
-Throughput is tokens trained on a second since the last report. Model FLOPs utilisation (Chowdhery et al. 2022, arXiv:2204.02311,
-appendix B: 6 N + 12 layers x width x T FLOPs a token) is told on GPUs whose bf16 peak is in PEAK_FLOPS.
+Rank 0 speaks, the others are silent. Throughput is tokens trained on a second since the last
+report. Model FLOPs utilisation (Chowdhery et al. 2022, arXiv:2204.02311, appendix B: 6 x parameters
++ 12 layers x width x T FLOPs a token) is told on GPUs whose bf16 peak is in PEAK_FLOPS.
 """
 
 import resource

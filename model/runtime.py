@@ -17,7 +17,7 @@ from types import FrameType
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import FileStore, HashStore  # the typed home of dist.FileStore
+from torch._C._distributed_c10d import FileStore, HashStore, Store  # where dist has them from
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from infra.errors import GristmillError
@@ -101,7 +101,7 @@ def start_processes() -> Processes:
     return Processes(dist.get_rank(), world, device, mesh, control, checkpoint)
 
 
-def _store(world: int) -> dist.Store | None:
+def _store(world: int) -> Store | None:
     """Where the processes leave their addresses for each other; None: where torchrun says.
 
     A process alone needs nobody's address, so its store is in its own memory (HashStore): there is

@@ -1,5 +1,5 @@
-"""The steps that run on torch, declared without importing it, in the order of the pipeline. A new one is a
-module with `run`, and one declaration here."""
+"""The steps that run on torch, declared without importing it, in the order of the pipeline. A new
+one is a module with `run`, and one declaration here."""
 
 from infra.step import Launch, Rate, Step
 from model.config import EvaluateParameters, ExportParameters, TrainParameters

@@ -1,11 +1,18 @@
-"""Train a model on a `tokens` artifact: torchrun, FSDP2, checkpoints that lose nothing. Step `train`, kind `checkpoints`.
+"""Train a model on a `tokens` artifact: any number of processes, FSDP2, checkpoints that lose
+nothing. Step `train`, kind `checkpoints`.
 
-In: tokens (splits `train` and `val`), tokenizer. Out: the newest and the best checkpoint (`step-*/`), `model.safetensors`, `model.json`,
-and in the manifest's details losses, curve, tokens seen and the model's shape. Rows in and out are sequences consumed.
+In: tokens (splits `train` and `val`), tokenizer. Out: the newest and the best checkpoint
+(`step-*/`), `model.safetensors`, `model.json`, and in the manifest's details losses, curve, tokens
+seen and the model's shape. Rows in and out are sequences consumed.
 
-Promises. First weights and the order of data do not depend on the number of processes. A training killed at any step and started again
-ends with the same bits as one that was not, at the same number of processes; with another number within 1e-6 (fp32). SIGTERM: all
-ranks agree on the step, save, and exit with 0 and without a manifest; the next start goes on from there.
+Promises. First weights and the order of data do not depend on the number of processes. A training
+killed at any step and started again ends with the same bits as one that was not, at the same number
+of processes; with another number within 1e-6 (fp32). SIGTERM: all ranks agree on the step, save,
+and exit with 0 and without a manifest; the next start goes on from there.
+
+Every rank runs this same program. All that decides which calls it makes (the step, whether it
+validates, saves or stops) is equal on all ranks, computed from equal numbers or agreed upon: calls
+of several ranks that do not meet would wait for ever.
 
     python -m model.launch 2 model.train TASK.json
 """
@@ -17,7 +24,7 @@ import torch
 import torch.distributed as dist
 
 from infra.errors import GristmillError
-from infra.manifest import Counts, Manifest
+from infra.manifest import SHORT, Counts, Manifest
 from infra.parameters import plain
 from infra.process import emit
 from infra.step import Task
@@ -39,7 +46,7 @@ CURVE_POINTS = 500
 
 
 class Trainer:
-    """One training on this rank: it owns the order of things; the mathematics is in the modules it calls."""
+    """One training on this rank: the order of things; the mathematics is in what it calls."""
 
     def __init__(self, task: Task, processes: Processes) -> None:
         self.task, self.processes = task, processes
@@ -83,7 +90,10 @@ class Trainer:
                 emit("resumed", step=self.state.step)
 
     def train(self, interruption: Interruption) -> bool:
-        """Steps until the last one, early stopping (True) or an interruption (False); ends with a saved checkpoint."""
+        """Steps until the last one, early stopping (True) or an interruption (False).
+
+        Ends with a saved checkpoint.
+        """
         every = max(1, self.parameters.steps // CURVE_POINTS)
         told = self.state.sequences
         while self.state.step < self.parameters.steps and not self.state.stopped:
@@ -112,15 +122,19 @@ class Trainer:
         return True
 
     def step(self) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """One update. This rank's nats (float64), the gradient's norm before clipping, the learning rate's multiplier."""
+        """One update.
+
+        This rank's nats (float64), the gradient's norm before clipping (float64), the learning
+        rate's multiplier.
+        """
         p = self.parameters
         objective = OBJECTIVES[p.objective]
         nats = torch.zeros((), dtype=torch.float64, device=self.processes.device)
         last = self.loader.shape.micro_batches - 1
         for number, tokens in enumerate(self.loader.micro_batches(self.state.sequences)):
             reduce_gradients_after(self.model, p.precision, last=number == last)
-            loss, _ = objective(self.model, tokens.to(self.processes.device))
-            (loss / p.global_batch_tokens).backward()
+            loss, _ = objective(self.model, tokens.to(self.processes.device))  # of [micro, T + 1]
+            torch.autograd.backward(loss / p.global_batch_tokens)
             nats += loss.detach()
         norm = clip_gradients(self.model, p.clip_norm, self.processes.mesh.get_group())
         rate = lr_at(self.state.step, p)
@@ -139,7 +153,8 @@ class Trainer:
         loss = float(total) / self.parameters.global_batch_tokens
         if not math.isfinite(loss):
             raise GristmillError(
-                f"train: the loss is {loss} at step {self.state.step}; lower the learning rates or raise warmup_steps"
+                f"train: the loss is {loss} at step {self.state.step}; lower the learning rates or"
+                " raise warmup_steps"
             )
         return loss
 
@@ -180,7 +195,10 @@ class Trainer:
             self.reporter.saved(self.state.step, self.checkpoints.folder(self.state.step), scores)
 
     def finish(self) -> dict[str, Any]:
-        """Choose the final weights, measure them on the whole validation split, write them; the manifest's details."""
+        """Choose the final weights, measure them on the whole validation split, write them.
+
+        The manifest's details.
+        """
         self.checkpoints.wait()
         state, choice = self.state, self.parameters.final_weights
         chosen = (
@@ -212,19 +230,22 @@ class Trainer:
             "processes": self.processes.world,
             "curve": [list(point) for point in state.curve],
             "model": plain(self.config),
-            "tokenizer": self.task.inputs["tokenizer"].digest[:12],
-            "tokens": self.train_split.digest[:12],
+            "tokenizer": self.task.inputs["tokenizer"].digest[:SHORT],
+            "tokens": self.train_split.digest[:SHORT],
         }
 
 
 def run(task: Task) -> Manifest | None:
-    """Train, or go on training. The manifest; None when a SIGTERM came first. Raises GristmillError. Every rank calls it."""
+    """Train, or go on training. The manifest; None on other ranks, and when a SIGTERM came first.
+
+    Raises GristmillError. Every rank calls it.
+    """
     interruption = Interruption()
     processes = start_processes()
     writer = (
         task.lake.begin(task.identity, task.name, keep=(PREFIX,)) if processes.rank == 0 else None
     )
-    dist.barrier(group=processes.control)
+    dist.barrier(group=processes.control)  # no rank looks into a folder that is not claimed yet
     trainer = Trainer(task, processes)
     trainer.resume()
     if trainer.train(interruption):
@@ -243,7 +264,7 @@ def run(task: Task) -> Manifest | None:
             emit("interrupted", step=trainer.state.step)
         trainer.reporter.close("KILLED")
         manifest = None
-    dist.barrier(group=processes.control)
+    dist.barrier(group=processes.control)  # none leaves while another still speaks to it
     dist.destroy_process_group()
     return manifest
 

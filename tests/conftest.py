@@ -1,4 +1,5 @@
-"""Fixtures for all tests: the shared data (skipped with a reason where it is missing), lakes, an S3 server."""
+"""Fixtures for all tests: the shared data (skipped with a reason where it is missing), lakes, an S3
+server."""
 
 import uuid
 from collections.abc import Iterator
@@ -35,7 +36,8 @@ def s3_endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def s3_root(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """`s3://bucket/lake` in a fresh bucket. Settings, storage and child processes of the test see the server in the environment."""
+    """`s3://bucket/lake` in a fresh bucket. Settings, storage and child processes of the test see
+    the server in the environment."""
     use_s3(s3_endpoint, monkeypatch)
     bucket = f"test-{uuid.uuid4().hex}"
     make_bucket(bucket)

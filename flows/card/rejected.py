@@ -1,7 +1,7 @@
 """Rejected rows to look at: the first of each reason, in the order of the shards.
 
-That order follows from the crawl files' names and contents, so the same artifact shows the same rows every
-time.
+That order follows from the crawl files' names and contents, so the same artifact shows the same
+rows every time.
 """
 
 from collections.abc import Iterator
@@ -36,8 +36,8 @@ def rejected_samples(
 
 
 def rejected_rows(artifact: Artifact, manifest: Manifest) -> Iterator[dict[str, Any]]:
-    """The rows that the artifact's own step rejected: `reject_reason`, `url`, `text` (a function where it must
-    be looked up)."""
+    """The rows that the artifact's own step rejected: `reject_reason`, `url`, `text` (a function
+    where it must be looked up)."""
     root = artifact.lake_root
     stacks = {stack.shard: stack for stack in stacks_of(manifest)}
     files = [entry for entry in manifest.files if entry.is_rejected]

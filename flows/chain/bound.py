@@ -1,8 +1,8 @@
-"""What a run starts from, bound once: which of the user's `input` are artifacts of the lake, and which crawl
-files the others name, each with its content.
+"""What a run starts from, bound once: which of the user's `input` are artifacts of the lake, and
+which crawl files the others name, each with its content.
 
-The command, the flow and its subflows share the value (`bound`): a crawl file that arrives during a run is
-not part of it.
+The command, the flow and its subflows share the value (`bound`): a crawl file that arrives during a
+run is not part of it.
 """
 
 import os
@@ -26,7 +26,8 @@ class Start:
     """What is there before anything runs.
 
     crawl      raw files, by name and content
-    artifacts  role -> artifact: those named in `input` and, behind them, what they were made from
+    artifacts  role -> artifact: those named in `input` and, where no crawl files are, all that they
+               were made from
     makers     role -> name of the step that made the artifact
     """
 
@@ -50,21 +51,24 @@ def start_of(root: str, references: list[str]) -> Start:
     found = {reference: _artifact(lake, reference) for reference in references}
     artifacts = [artifact for artifact in found.values() if artifact is not None]
     patterns = [reference for reference, artifact in found.items() if artifact is None]
+    for artifact in artifacts:
+        if _plays(artifact) == CRAWL:
+            patterns += artifact.data_uris()
     crawl = sources_of(patterns, lake.root) if patterns else ()
-    start = Start(crawl=crawl)
+    start = Start(crawl)
     for given in artifacts:
-        for artifact in lake.ancestors(given):
-            manifest = artifact.require()
-            step = STEPS.get(manifest.step)
-            if step is None:
-                continue
-            if step.plays == CRAWL and artifact is given:
-                uris = artifact.data_uris()
-                start = Start(crawl + sources_of(uris, lake.root), start.artifacts, start.makers)
-            elif step.plays not in start.artifacts:
-                start.artifacts[step.plays] = artifact
-                start.makers[step.plays] = step.name
+        # crawl files replace what an artifact was made from: a tokenizer given beside them is used
+        # on them
+        for artifact in [given] if crawl else lake.ancestors(given):
+            role = _plays(artifact)
+            if role != CRAWL and role not in start.artifacts:
+                start.artifacts[role] = artifact
+                start.makers[role] = artifact.require().step
     return start
+
+
+def _plays(artifact: Artifact) -> str:
+    return STEPS[artifact.require().step].plays
 
 
 @contextmanager
@@ -78,7 +82,10 @@ def bound(root: str, references: list[str]) -> Iterator[None]:
 
 
 def newest(lake: Lake, role: str, name: str, goal: str) -> str:
-    """The folder of the newest artifact of that name that can be the main input of `goal`. Raises UsageError when there is none."""
+    """The folder of the newest artifact of that name that can be the main input of `goal`.
+
+    Raises UsageError when there is none.
+    """
     kinds = [step.kind for step in makers(role) if step.kind != STEPS[goal].kind]
     found = [a for kind in kinds for a in lake.artifacts(kind) if a.name == name]
     if not found:

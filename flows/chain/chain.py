@@ -1,4 +1,5 @@
-"""From parameters to tasks: which steps lead from what is there (crawl files, artifacts) to what is wanted.
+"""From parameters to tasks: which steps lead from what is there (crawl files, artifacts) to what is
+wanted.
 
 The chain is found by walking back from the goal through the declared inputs. Identities follow from
 declarations alone, so the whole chain, with every digest, is known before anything runs.
@@ -18,9 +19,10 @@ def chain(
 ) -> list[Task]:
     """The tasks that lead to `goal`, in order.
 
-    whole  a run: optional steps are on the way unless `without` names them, and it starts from `input`.
-           Otherwise one step is asked for: optional steps are left out but for the goal, and without
-           `input` it starts from the newest artifact that it can read.
+    whole  a run: optional steps are on the way unless `without` names them, and it starts from
+           `input`. Otherwise one step is asked for: optional steps are left out but for the goal,
+           and without `input` it starts from the newest artifact that it can read.
+
     Raises UsageError when the way does not exist.
     """
     lake = Lake.at(parameters.root)
@@ -63,8 +65,8 @@ class _Walk:
         return self.tasks[step.name]
 
     def need(self, role: str, reader: Step) -> Artifact:
-        """What plays the role for the reader: the output of the last step before it that the run includes,
-        else what the user gave."""
+        """What plays the role for the reader: the output of the last step before it that the run
+        includes, else what the user gave."""
         given = self.start.artifacts.get(role)
         first = place(self.start.makers[role]) + 1 if given else 0
         on_the_way = [

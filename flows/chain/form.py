@@ -1,7 +1,8 @@
 """How a section of parameters looks in Prefect's form.
 
-The form sends every default that it shows, as if the user had typed it. So a field that a preset may change
-is shown empty: it is not sent unless filled in, and the preset decides, as it does on the command line.
+The form sends every default that it shows, as if the user had typed it. So a field that a preset
+may change is shown empty: it is not sent unless filled in, and the preset decides, as it does on
+the command line.
 """
 
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ EMPTY = "; empty: what the preset says"
 
 
 def section(parameters: type, changed: Mapping[str, Any]) -> WithJsonSchema:
-    """The JSON schema of a parameter dataclass. changed: the fields that some preset changes, nested as they
-    are: these are shown empty."""
+    """The JSON schema of a parameter dataclass. changed: the fields that some preset changes,
+    nested as they are: these are shown empty."""
     schema = TypeAdapter(parameters).json_schema()
     return WithJsonSchema(_shown(schema, schema.get("$defs", {}), changed))
 
@@ -37,8 +38,8 @@ def _shown(
 
 
 def _choice(field: dict[str, Any]) -> dict[str, Any]:
-    """A field's schema without its default. A switch would be off and a constant sent: both are lists to
-    choose from, empty at first."""
+    """A field's schema without its default. A switch would be off and a constant sent: both are
+    lists to choose from, empty at first."""
     without = {key: value for key, value in field.items() if key != "default"}
     if field.get("type") == "boolean":
         del without["type"]

@@ -1,8 +1,8 @@
 """The parameters of a run: one model for the command line, a YAML file and Prefect's form.
 
-A section a step, made from the steps' declarations. Later sources win: preset, then YAML (`--config`), then
-`--set a.b=c`, then a step's own options. A wrong key or value is a UsageError of one line that names it
-and the nearest right one.
+A section a step, made from the steps' declarations. Later sources win: preset, then YAML
+(`--config`), then `--set a.b=c`, then a step's own options. A wrong key or value is a UsageError of
+one line that names it and the nearest right one.
 """
 
 from pathlib import Path
@@ -43,8 +43,8 @@ class RunParameters(BaseModel):
 
     input: list[str] = Field(
         default_factory=list,
-        description="Crawl: globs, directories, paths, s3:// or https:// URIs of WARC, WET, ARC, HTML,"
-        " text, JSONL or Parquet files; or artifacts of the lake (kind/name/digest) to start from",
+        description="Crawl: globs, directories, paths, s3:// or https:// URIs of WARC, WET, ARC,"
+        " HTML, text, JSONL or Parquet files; or artifacts (kind/name/digest) to start from",
         json_schema_extra={"position": 0},
     )
     root: str = Field(

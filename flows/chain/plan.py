@@ -1,9 +1,10 @@
-"""The dry run: for each step of a chain, hit or rebuild, why, and what to expect. Nothing is started or
-written.
+"""The dry run: for each step of a chain, hit or rebuild, why, and what to expect. Nothing is
+started or written.
 
-Expectations come from the newest artifact that the same step wrote in this lake (rows kept per row, seconds
-per row); where there is none, from the step's declared rate. They are for orientation: a plan says how long,
-not how fast. Shards are counted exactly: which of those that a step needs are in the lake.
+Expectations come from the newest artifact that the same step wrote in this lake (rows kept per row,
+seconds per row); where there is none, from the step's declared rate. They are for orientation: a
+plan says how long, not how fast. Shards are counted exactly: which of those that a step needs are
+in the lake.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ Names = list[list[str]]
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the plan. Expectations are None where the step has no such figure; `shards` is empty where it has none."""
+    """One row of the plan. Expectations are None where the step has no such figure; `shards` is
+    empty where it has none."""
 
     step: str
     path: str
@@ -77,14 +79,16 @@ def plan(tasks: list[Task]) -> list[Line]:
 
 
 class _Shards:
-    """The names of the shards along a chain, known from declarations alone, and which of them are there."""
+    """The names of the shards along a chain, known from declarations alone, and which of them are
+    there."""
 
     def __init__(self) -> None:
         self._names: dict[str, Names | None] = {}
         self._there = cache(_there)
 
     def count(self, task: Task, manifest: Manifest | None) -> str:
-        """How many shards of each map are there and how many are new; remembers them for the steps that follow."""
+        """How many shards of each map are there and how many are new; remembers them for the steps
+        that follow."""
         names = self._read(task)
         said = []
         if manifest is None:
@@ -147,7 +151,8 @@ def newest(lake: Lake, task: Task) -> Manifest | None:
 
 
 def why(task: Task, manifest: Manifest | None, last: Manifest | None) -> str:
-    """Why the step is a hit or is run: the fields that differ from the newest artifact of that name."""
+    """Why the step is a hit or is run: the fields that differ from the newest artifact of that
+    name."""
     if manifest:
         return f"finished {age(manifest.started_at)}, manifest verifies"
     if last is None:

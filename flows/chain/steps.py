@@ -1,4 +1,5 @@
-"""All steps, in the order of the pipeline. Everything else about them follows from their declarations."""
+"""All steps, in the order of the pipeline. Everything else about them follows from their
+declarations."""
 
 import jobs.steps
 import model.steps
@@ -31,5 +32,6 @@ def optional() -> list[str]:
 
 
 def makers(role: str) -> list[Step]:
-    """The steps whose output plays the role, in order; none makes raw crawl files on a run's way."""
+    """The steps whose output plays the role, in order; none makes raw crawl files on a run's
+    way."""
     return [] if role == CRAWL else [step for step in STEPS.values() if step.plays == role]

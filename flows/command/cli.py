@@ -1,7 +1,8 @@
 """The command `gristmill`: one subcommand a step, one for the whole, and some to look around.
 
-Exit codes: 0 done, 1 a step failed, 2 the user's input is wrong (nothing was written). Every failure is one
-line on standard error. With `--json` a step prints exactly one JSON object on standard output.
+Exit codes: 0 done, 1 a step failed, 2 the user's input is wrong (nothing was written). Every
+failure is one line on standard error. With `--json` a step prints exactly one JSON object on
+standard output.
 """
 
 import signal
@@ -89,7 +90,8 @@ def execute(tasks: list[Task], as_json: bool) -> None:
 
 
 def sample(own: dict[str, Any], root: Root = None, name: Name = None, json: Json = False) -> None:
-    """A crawl to try things on: the documentation of Python and its installed packages as WARC files. Writes `crawl`."""
+    """A crawl to try things on: the documentation of Python and its installed packages as WARC
+    files. Writes `crawl`."""
     execute([sample_task(root or LAKE, name or DEMO_SOURCE, own)], json)
 
 
@@ -110,7 +112,8 @@ def run(
     set: Set = None,
     json: Json = False,
 ) -> None:
-    """The whole way, as a Prefect flow: crawl to registered model. Steps that are there already are skipped."""
+    """The whole way, as a Prefect flow: crawl to registered model. Steps that are there already are
+    skipped."""
     said: dict[str, Any] = {
         "root": root,
         "input": input,
@@ -132,7 +135,8 @@ def plan(
     set: Set = None,
     json: Json = False,
 ) -> None:
-    """What `run` would do: hit or rebuild and why, which shards are new, expected documents, tokens and time. Runs nothing."""
+    """What `run` would do: hit or rebuild and why, which shards are new, expected documents, tokens
+    and time. Runs nothing."""
     said: dict[str, Any] = {
         "root": root,
         "input": input,
@@ -155,7 +159,8 @@ def demo(
     set: Set = None,
     json: Json = False,
 ) -> None:
-    """Everything on this machine: a real crawl of local documentation, the whole pipeline, the report."""
+    """Everything on this machine: a real crawl of local documentation, the whole pipeline, the
+    report."""
     task = sample_task(root or LAKE, DEMO_SOURCE, {"pages": pages})
     with Children(task.lake.root) as children:
         console.outcome(children.make(task), json)
@@ -164,7 +169,8 @@ def demo(
 
 
 def demo_defaults() -> dict[str, Any]:
-    """The rules for a crawl of programming documentation: without those of C4 and FineWeb that no page with code passes."""
+    """The rules for a crawl of programming documentation: without those of C4 and FineWeb that no
+    page with code passes."""
     from jobs.filter import default_rules
 
     prose_only = ("c4_curly_bracket", "c4_sentences", "fineweb_char_dup")
@@ -235,7 +241,8 @@ app.add_typer(look.app)
 
 
 def main() -> None:
-    """Entry point: every failure is one line and an exit code. SIGTERM is treated as Ctrl-C: a training saves a checkpoint."""
+    """Entry point: every failure is one line and an exit code. SIGTERM is treated as Ctrl-C: a
+    training saves a checkpoint."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)

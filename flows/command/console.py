@@ -188,3 +188,68 @@ def freed(found: Freed, dry_run: bool) -> None:
         f"{said} {found.size_bytes / 1e6:,.1f} MB: {len(found.artifacts)} artifacts,"
         f" {len(found.shards)} shards ({found.files} files)"
     )
+
+
+def ways(found: list[dict[str, Any]]) -> None:
+    """What `why` found of each row, a line a step."""
+    for number, way in enumerate(found):
+        if number:
+            out.print()
+        out.print(f"[bold]{escape(str(way['url']))}[/]")
+        lines = way_lines(way)
+        width = max(len(label) for label, _ in lines)
+        for label, said in lines:
+            out.print(f"  {label:{width}}  {escape(said)}")
+
+
+def way_lines(way: dict[str, Any]) -> list[tuple[str, str]]:
+    """A row's way as (label, text); a line without a label goes on with the one before it."""
+    crawl, stored = way["crawl"], way["stored"]
+    lines = [
+        ("doc_id", way["doc_id"]),
+        ("crawl", f"{crawl['uri'] or crawl['file']} at {crawl['offset']}"),
+        ("stored", f"{stored['file']} row {stored['row']}"),
+    ]
+    if way["title"]:
+        lines.insert(1, ("title", way["title"]))
+    for verdict in way["verdicts"]:
+        said, *more = verdict_lines(verdict)
+        lines += [(verdict["step"], said), *(("", each) for each in more)]
+    for row in way["tokens"]:
+        first, last = row["first_token"], row["first_token"] + row["n_tokens"] - 1
+        place = f"{row['file']} row group {row['row_group']} row {row['row']}"
+        lines.append(("tokens", f"{row['split']}: {row['n_tokens']:,} at {place}"))
+        lines.append(("", f"tokens {first:,} to {last:,} of the row group"))
+    for seen in way["checkpoints"]:
+        said = f"drawn {times(seen['drawn'])} in {seen['steps']:,} steps"
+        if seen["final_step"] != seen["steps"]:
+            until = f"until step {seen['final_step']:,}, whose weights are final"
+            said += f"; {times(seen['drawn_by_final_step'])} {until}"
+        lines.append(("training", f"{seen['artifact']}  {said}"))
+    return lines
+
+
+def times(count: int) -> str:
+    """`1 time`, `2 times`."""
+    return f"{count:,} time" + ("" if count == 1 else "s")
+
+
+def verdict_lines(verdict: dict[str, Any]) -> list[str]:
+    """A step's verdict on a row, then what decided, a line each."""
+    if verdict["verdict"] == "kept":
+        size = verdict.get("cluster_size")
+        lines = ["kept" + (f", the best of a cluster of {size}" if size else "")]
+    else:
+        lines = [f"rejected: {verdict['reason'] or 'not among the rows that the step kept'}"]
+    if detail := verdict.get("detail"):
+        lines.append(detail)
+    if rule := verdict.get("rule"):
+        lines.append(f"must hold: {rule}")
+    if kept := verdict.get("duplicate_of"):
+        alike = f"{verdict['duplicate']}, similarity {verdict['similarity']:.3f}"
+        lines.append(f"of {kept['url']} ({kept['doc_id']}): {alike}")
+    values = verdict.get("values", {}).items()
+    return lines + [
+        f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}"
+        for name, value in values
+    ]

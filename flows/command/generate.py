@@ -1,4 +1,5 @@
-"""Continue a text: a child process with torch, told what to do by a file and answering with one event."""
+"""Continue a text: a child process with torch, told what to do by a file and answering with one
+event."""
 
 import json
 import sys
@@ -14,7 +15,8 @@ from infra.process import run
 def continue_text(
     checkpoint: Artifact, prompt: str, max_tokens: int, temperature: float, top_k: int, seed: int
 ) -> str:
-    """The continuation of `prompt` by the model of a checkpoints artifact. Raises GristmillError when the child fails."""
+    """The continuation of `prompt` by the model of a checkpoints artifact. Raises GristmillError
+    when the child fails."""
     request = {
         "checkpoint": [checkpoint.lake_root, checkpoint.kind, checkpoint.name, checkpoint.digest],
         "prompt": prompt,

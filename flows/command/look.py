@@ -63,8 +63,8 @@ def why(
     root: Root = None,
     json: Json = False,
 ) -> None:
-    """A document's whole way: crawl file, each step's verdict with the values that decided, its duplicate,
-    its tokens, the checkpoints that saw them."""
+    """A document's whole way: crawl file, each step's verdict with the values that decided, its
+    duplicate, its tokens, the checkpoints that saw them."""
     found = why_of(Lake.at(root or LAKE), document, input)
     if json:
         console.one_object({"documents": found})
@@ -98,8 +98,8 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go")] = False,
     json: Json = False,
 ) -> None:
-    """Remove what is not needed: shards that no artifact names, half-written folders, with --keep old artifacts.
-    Registered champions stay, and what a running step uses."""
+    """Remove what is not needed: shards that no artifact names, half-written folders, with --keep
+    old artifacts. Registered champions stay, and what a running step uses."""
     lake = Lake.at(root or LAKE)
     freed = lake.collect(keep=keep, also=champions(lake) if keep else (), dry_run=dry_run)
     said: dict[str, Any] = {**vars(freed), "dry_run": dry_run}
@@ -110,7 +110,8 @@ def gc(
 
 
 def champions(lake: Lake) -> list[str]:
-    """Digests of the models that a registered name's `champion` is; none where no model was registered."""
+    """Digests of the models that a registered name's `champion` is; none where no model was
+    registered."""
     from infra import tracking  # MLflow takes seconds to import
 
     names = {a.require().details["registered_model"] for a in lake.artifacts("report")}

@@ -1,6 +1,8 @@
-"""Runs tasks and follows them: one Spark driver for all Spark steps of a run, one child for each other step.
+"""Runs tasks and follows them: one Spark driver for all Spark steps of a run, one child for each
+other step.
 
-A task whose artifact is there and verifies is a hit and nothing runs. Children never outlive the block.
+A task whose artifact is there and verifies is a hit and nothing runs. Children never outlive the
+block.
 """
 
 import contextlib

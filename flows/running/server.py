@@ -1,9 +1,11 @@
-"""Prefect's server for one run, where none is configured: on a free port of this machine, with its database in PREFECT_HOME.
+"""Prefect's server for one run, where none is configured: on a free port of this machine, with its
+database in PREFECT_HOME.
 
-Prefect can start one itself, but that one has no pages and outlives a command that is killed with -9; this one goes with its parent.
-`prefect server start` shows the runs afterwards.
+Prefect can start one itself, but that one has no pages and outlives a command that is killed with
+-9; this one goes with its parent. `prefect server start` shows the runs afterwards.
 
-    python -m flows.running.server     prints the event `ready` with its `port`, serves until SIGTERM
+    python -m flows.running.server     prints the event `ready` with its `port`, serves until
+    SIGTERM
 """
 
 import asyncio
@@ -27,7 +29,8 @@ CLOSING_SECONDS = 5.0
 
 @contextlib.contextmanager
 def server() -> Iterator[None]:
-    """Prefect's API is there inside the block: the configured one, else one of our own. Raises GristmillError when it does not start."""
+    """Prefect's API is there inside the block: the configured one, else one of our own. Raises
+    GristmillError when it does not start."""
     if PREFECT_API_URL.value():
         yield
         return

@@ -1,5 +1,5 @@
-"""A step as a Prefect task: cached by the manifest's digest, tried again after transient errors, followed with
-progress and logs."""
+"""A step as a Prefect task: cached by the manifest's digest, tried again after transient errors,
+followed with progress and logs."""
 
 import time
 from typing import Any
@@ -22,8 +22,8 @@ LOG_SECONDS = 10.0
 
 
 class ManifestPolicy(CachePolicy):
-    """The cache key is the artifact's place in the lake, hence its digest; nothing of the code or the run
-    enters it."""
+    """The cache key is the artifact's place in the lake, hence its digest; nothing of the code or
+    the run enters it."""
 
     def compute_key(
         self,
@@ -37,7 +37,8 @@ class ManifestPolicy(CachePolicy):
 
 
 def is_transient(task_: PrefectTask[Any, Any], run: TaskRun, state: State[Any]) -> bool:
-    """Retry when trying again may help: the network, a lost executor; never for wrong data or parameters."""
+    """Retry when trying again may help: the network, a lost executor; never for wrong data or
+    parameters."""
     try:
         state.result()
     except (TransientError, ConnectionError, TimeoutError):
@@ -115,7 +116,8 @@ def step_task(work: Task, children: Children, label: str) -> dict[str, Any]:
 
 
 def make_as_task(work: Task, children: Children) -> Outcome:
-    """The task's artifact. The cached state is used only while the manifest is there and verifies."""
+    """The task's artifact. The cached state is used only while the manifest is there and
+    verifies."""
     hit = work.artifact.manifest() is not None
     step_task.with_options(refresh_cache=not hit)(
         work, children, f"{work.step.name} {work.identity.digest[:SHORT]}"

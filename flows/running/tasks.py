@@ -1,7 +1,7 @@
 """How every flow makes its part of the chain.
 
-A failure of ours is one line: Prefect's log says it where the task and the flow end, without the way through
-its engine.
+A failure of ours is one line: Prefect's log says it where the task and the flow end, without the
+way through its engine.
 """
 
 import logging
@@ -15,8 +15,8 @@ from infra.step import Task
 
 
 def without_trace(record: logging.LogRecord) -> bool:
-    """Whether a log record is kept: not where it only adds the stack to an error that is a line in the next
-    record."""
+    """Whether a log record is kept: not where it only adds the stack to an error that is a line in
+    the next record."""
     return not (record.exc_info and isinstance(record.exc_info[1], GristmillError))
 
 
@@ -25,7 +25,8 @@ for _logger in ("prefect.flow_runs", "prefect.task_runs"):
 
 
 def make_all(tasks: list[Task]) -> list[Outcome]:
-    """Make the artifacts of these tasks, in order; the children are gone when this returns, however it does."""
+    """Make the artifacts of these tasks, in order; the children are gone when this returns, however
+    it does."""
     tasks[0].lake.sweep()
     with Children(tasks[0].lake.root, str(flow_run.id or "")) as children:
         return [make_as_task(task, children) for task in tasks]

@@ -1,9 +1,10 @@
-"""How crawl files are cut into units of work: a file, a range of a large one, or many small ones together. No Spark.
+"""How crawl files are cut into units of work: a file, a range of a large one, or many small ones.
 
-A file of at least SMALL_BYTES is a unit of its own, or several where its format can be split. Smaller ones, in the order of their
-names, are bundled up to the next file whose own hash says that a bundle ends there (content-defined chunking: Muthitacharoen, Chen and
-Mazieres, A low-bandwidth network file system, 2001, 3.1), once in TARGET_BYTES on average: one page more touches one bundle, whatever
-its place.
+A file of at least SMALL_BYTES is a unit of its own, or several where its format can be split.
+Smaller ones, in the order of their names, are bundled up to the next file whose own hash says that
+a bundle ends there (content-defined chunking: Muthitacharoen, Chen and Mazieres, A low-bandwidth
+network file system, 2001, 3.1), once in TARGET_BYTES on average: one page more touches one bundle,
+whatever its place. No Spark.
 """
 
 import hashlib
@@ -52,12 +53,21 @@ class Bundle:
 
 
 def bundles(sources: Sequence[Source]) -> list[Bundle]:
-    """The units of work of these files. Large files' heads or footers are read where their format may be split."""
+    """The units of work of these files, each file or part of one in exactly one of them.
+
+    Large files' heads or footers are read where their format may be split.
+    """
     ordered = sorted(sources, key=lambda s: (s.name, s.content, s.uri))
     large = [source for source in ordered if source.size_bytes >= SMALL_BYTES]
     small = [source for source in ordered if source.size_bytes < SMALL_BYTES]
     alone = [Bundle((piece,)) for source in large for piece in _pieces(source)]
-    return sorted([*alone, *_bundled(small)], key=lambda b: (b.pieces[0].name, b.identity()))
+    return sorted([*alone, *_bundled(small)], key=_place)
+
+
+def _place(bundle: Bundle) -> tuple[str, str, int]:
+    """The order of bundles: of their first files' names, then of the parts of a file."""
+    first = bundle.pieces[0]
+    return first.name, first.content, first.part.start if first.part else 0
 
 
 def _pieces(source: Source) -> Iterator[Piece]:
@@ -77,7 +87,7 @@ def _bundled(small: Sequence[Source]) -> Iterator[Bundle]:
 
 
 def _ends(source: Source) -> bool:
-    """Whether a bundle ends with this file: by its hash, with a probability that grows with its size."""
+    """Whether a bundle ends with this file: by its hash, more likely the larger it is."""
     text = f"{source.name} {source.content}".encode()
     drawn = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
     return drawn * TARGET_BYTES < (source.size_bytes + FILE_BYTES) << 64

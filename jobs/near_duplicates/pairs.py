@@ -1,6 +1,6 @@
-"""From signatures to verified pairs to labels, as DataFrames: representatives, LSH buckets, candidate
-pairs, exact similarity, components. Texts never travel, only keys, band keys and, for candidates,
-shingle sets.
+"""From signatures to verified pairs to labels, as DataFrames: representatives, LSH buckets,
+candidate pairs, exact similarity, components. Texts never travel, only keys, band keys and, for
+candidates, shingle sets.
 
 A document is named by `node`, its shard's number and its row in 64 bits (`node_of`).
 """
@@ -36,9 +36,9 @@ def quality() -> list[Column]:
 def ranked(signed: DataFrame) -> DataFrame:
     """Each document with the others of its content.
 
-    In: shard, row, doc_id, length, content, bands. Out: node, doc_id, length, bands (of the best document
-    of a content alone), copies (documents that have this content), best (node of the best one),
-    best_id (its doc_id).
+    In: shard, row, doc_id, length, content, bands. Out: node, doc_id, length, bands (of the best
+    document of a content alone), copies (documents that have this content), best (node of the best
+    one), best_id (its doc_id).
     """
     same = Window.partitionBy("content")
     ordered = same.orderBy(*quality())
@@ -62,8 +62,8 @@ def representatives(documents: DataFrame) -> DataFrame:
 
 
 def buckets_of(unique: DataFrame) -> DataFrame:
-    """Members of LSH buckets that hold several: band, node, position in order of quality, the bucket's first
-    and its size."""
+    """Members of LSH buckets that hold several: band, node, position in order of quality, the
+    bucket's first and its size."""
     banded = unique.select("node", "length", "doc_id", F.explode("bands").alias("band"))
     whole = Window.partitionBy("band")
     ordered = whole.orderBy(*quality())
@@ -77,8 +77,8 @@ def buckets_of(unique: DataFrame) -> DataFrame:
 
 
 def candidate_pairs(buckets: DataFrame, cap: int) -> DataFrame:
-    """Distinct (left, right) nodes with left < right: all pairs of a bucket up to `cap` members, those with
-    the best of a larger one."""
+    """Distinct (left, right) nodes with left < right: all pairs of a bucket up to `cap` members,
+    those with the best of a larger one."""
     small = buckets.where(F.col("members") <= cap).groupBy("band")
     members = small.agg(F.sort_array(F.collect_list("node")).alias("all"))
 
@@ -106,9 +106,12 @@ def verified(pairs: DataFrame, shingles: DataFrame, threshold: float) -> DataFra
 def near_labels(
     session: Session, unique: DataFrame, edges: pa.Table
 ) -> tuple[DataFrame, dict[str, int]]:
-    """For each representative with a near-duplicate: best, cluster (doc_id), cluster_size, near_jaccard,
-    near (whether it is removed); and counts. The verified pairs and their documents are on the driver:
-    see `jobs.near_duplicates.components` for the memory."""
+    """For each representative with a near-duplicate: best, cluster (doc_id), cluster_size,
+    near_jaccard, near (whether it is removed); and counts.
+
+    The verified pairs and their documents are on the driver: see
+    `jobs.near_duplicates.components` for the memory.
+    """
     ends = pa.concat_arrays([edges["left"].combine_chunks(), edges["right"].combine_chunks()])
     names = session.spark.createDataFrame(pa.table({"node": pc.unique(ends)}))
     chosen = unique.join(F.broadcast(names), "node", "left_semi").orderBy(*quality())
@@ -149,8 +152,8 @@ def labelled(documents: DataFrame, near: DataFrame) -> DataFrame:
 
 
 def bucket_report(buckets: DataFrame, cap: int) -> dict[str, Any]:
-    """How many buckets were too large to compare all pairs, and how large they get; logged when there
-    are any."""
+    """How many buckets were too large to compare all pairs, and how large they get; logged when
+    there are any."""
     heads = buckets.where("position = 1")
     capped = F.col("members") > cap
     row = heads.agg(

@@ -1,4 +1,5 @@
-"""The per-batch work of deduplication over Arrow record batches: sign texts, compare candidate pairs. No Spark."""
+"""The per-batch work of deduplication over Arrow record batches: sign texts, compare candidate
+pairs. No Spark."""
 
 from collections.abc import Iterator
 
@@ -63,8 +64,8 @@ def sign_batches(
 
 
 def verify_batches(batches: Iterator[pa.RecordBatch], threshold: float) -> Iterator[pa.RecordBatch]:
-    """In: left, right, left_shingles, right_shingles. Out: `VERIFIED`, the pairs whose exact Jaccard
-    similarity reaches the threshold."""
+    """In: left, right, left_shingles, right_shingles. Out: `VERIFIED`, the pairs whose exact
+    Jaccard similarity reaches the threshold."""
     for batch in batches:
         sides = zip(batch.column("left_shingles"), batch.column("right_shingles"), strict=True)
         values = np.fromiter((_similarity(*side) for side in sides), np.float64, batch.num_rows)

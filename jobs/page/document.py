@@ -51,7 +51,8 @@ fetched_at     time of capture, null where unknown
 charset        what the text was decoded by; of a rejected row what was declared
 lang           ISO 639-1 or `unknown`; null for a rejected row, as are lang_score, text
 extractor      `resiliparse` for a page's main content, `verbatim` for text
-n_bytes        bytes of the text in UTF-8; n_chars: its code points; n_words: words of the text (`jobs.text.words`)
+n_bytes        bytes of the text in UTF-8; n_chars: its code points; n_words: words of the text
+(`jobs.text.words`)
 reject_reason  one of `jobs.crawl.REASONS`, null for a document
 detail         what exactly was wrong, for people; null where there is nothing to add
 """

@@ -1,1 +1,1 @@
-"""The one Spark session and how steps run on it; nobody else knows pyspark but the steps themselves."""
+"""The one Spark session and how steps run on it; nobody else but the steps knows pyspark."""

@@ -32,28 +32,28 @@ def commit_layers(
     Rows in are those that the input kept, rows out those that the last map keeps.
     """
     documents = task.inputs[DOCUMENTS].require()
-    writer = task.lake.begin(task.identity, task.name)
-    files = [entry for entry in documents.files if not entry.is_rejected and entry.layer >= 0]
+    files = documents.data_files()
     made: list[Shard] = []
-    for shard_map in maps:
+    with task.lake.begin(task.identity, task.name) as writer:
+        for shard_map in maps:
+            stacks = stacks_of(dataclasses.replace(documents, files=files))
+            made = map_shards(session, writer, task.step.name, shard_map, stacks)
+            files = [*files, *layer_files(made, layers_in(files))]
         stacks = stacks_of(dataclasses.replace(documents, files=files))
-        made = map_shards(session, writer, task.step.name, shard_map, stacks)
-        files = [*files, *layer_files(made, layers_in(files))]
-    stacks = stacks_of(dataclasses.replace(documents, files=files))
-    counts = reduce(add, (shard.counts for shard in made), Counts())
-    if any(stack.keyed for stack in stacks):
-        counts = reduce(add, count(session, stacks), Counts())
-    return writer.commit(
-        dataclasses.replace(counts, rows_in=documents.counts.rows_out),
-        files=files,
-        schema=schema_of(task.lake.root, stacks),
-        details=details,
-        spark_application_id=session.application_id,
-    )
+        counts = reduce(add, (shard.counts for shard in made), Counts())
+        if any(stack.keyed for stack in stacks):
+            counts = reduce(add, count(session, stacks), Counts())
+        return writer.commit(
+            dataclasses.replace(counts, rows_in=documents.counts.rows_out),
+            files=files,
+            schema=schema_of(task.lake.root, stacks),
+            details=details,
+            spark_application_id=session.application_id,
+        )
 
 
 def layer_files(made: Sequence[Shard], layer: int) -> list[FileEntry]:
-    """The files of shards as a layer of an artifact, the i-th shard's for the artifact's shard i."""
+    """The files of shards as a layer of an artifact, the i-th shard's for its shard i."""
     return [
         dataclasses.replace(entry, shard=number, layer=layer)
         for number, shard in enumerate(made)
@@ -67,7 +67,7 @@ def layers_in(files: Sequence[FileEntry]) -> int:
 
 
 def schema_of(root: str, stacks: Sequence[Stack]) -> list[dict[str, str]]:
-    """The columns of an artifact's rows; a later layer's before an earlier one's of the same name."""
+    """The columns of an artifact's rows; a later layer's before an earlier one's of that name."""
     fields: dict[str, str] = {}
     for path in (*stacks[0].layers, *stacks[0].keyed) if stacks else ():
         with storage.open_read(storage.join(root, path)) as stream:
@@ -78,7 +78,7 @@ def schema_of(root: str, stacks: Sequence[Stack]) -> list[dict[str, str]]:
 
 
 def count(session: Session, stacks: Sequence[Stack]) -> list[Counts]:
-    """What the last layer of each shard keeps and drops of the rows that all steps before it left."""
+    """What each shard's last layer keeps and drops of the rows that all steps before it left."""
     root = session.root
 
     def work(place: int) -> dict[str, Any]:
@@ -92,8 +92,8 @@ def count(session: Session, stacks: Sequence[Stack]) -> list[Counts]:
 def rows_of_shards(
     session: Session, made: Sequence[Shard], columns: Sequence[str], schema: str
 ) -> DataFrame:
-    """Columns of the files of shards, with `shard`, the place in `made`, before them; `schema` in Spark's
-    words, in that order."""
+    """Columns of the files of shards, with `shard`, the place in `made`, before them; `schema` in
+    Spark's words, in that order."""
     root = session.root
     paths = [shard.data.path for shard in made]
 

@@ -2,9 +2,9 @@
 
     python -m jobs.spark.driver ROOT
 
-Reads one request a line from standard input (`Task.request()`), answers with events: `result` (digest) or
-`failed` (message). Ends with its input, with its parent, or when the JVM is lost: the owner then starts
-another driver.
+Reads one request a line from standard input (`Task.request()`), answers with events: `result`
+(digest) or `failed` (message). Ends with its input, with its parent, or when the JVM is lost: the
+owner then starts another driver.
 """
 
 import importlib
@@ -20,7 +20,6 @@ from infra.process import die_with_parent, emit, emit_failure
 from infra.step import Task
 from jobs.spark.session import Session
 from jobs.steps import STEPS
-
 
 RAISED = re.compile(r"[A-Za-z_]\w*(\.\w+)*: \S")
 JAVA = ("org.", "java.", "File ")

@@ -1,7 +1,7 @@
-"""Row-by-row work on Spark: one task a shard, each shard made once and found again (`infra.lake.shards`).
+"""Row-by-row work on Spark: one task a shard, each made once and found again (`infra.lake.shards`).
 
-No row passes through the JVM or the driver: a worker reads its shard's files, writes its result and answers with the shard's note,
-about 500 bytes; 10^5 shards are 50 MB on the driver.
+No row passes through the JVM or the driver: a worker reads its shard's files, writes its result and
+answers with the shard's note, about 500 bytes; 10^5 shards are 50 MB on the driver.
 """
 
 import dataclasses
@@ -37,7 +37,8 @@ class Work:
 
 
 def make_all(session: Session, writer: Writer, step: str, works: Sequence[Work]) -> list[Shard]:
-    """The shards of these works, in their order; those that are there are found, the others made, the largest first."""
+    """The shards of these works, in their order; those that are there are found, the others made,
+    the largest first."""
     writer.uses(work.name for work in works)
     order = sorted(range(len(works)), key=lambda place: (-works[place].size_bytes, place))
     root = session.root
@@ -92,18 +93,19 @@ class _Apply:
                 file.write(batch)
                 if REASON in batch.schema.names:
                     reasons.append(batch.column(REASON))
-        counts = tally(sizes, reasons)
-        if self.shard_map.layer and file.rows != counts.rows_in:
-            raise GristmillError(
-                f"{self.shard_map.name}: {counts.rows_in} rows in, {file.rows} beside them;"
-                " please report this"
-            )
-        return counts
+            rows_in = sum(map(len, sizes))
+            # Inside the block: a file that lost rows must not be left behind.
+            if self.shard_map.layer and file.rows != rows_in:
+                raise GristmillError(
+                    f"{self.shard_map.name}: {rows_in} rows in, {file.rows} beside them;"
+                    " please report this"
+                )
+        return tally(sizes, reasons)
 
 
 def tally(sizes: Sequence[pa.Array], reasons: Sequence[pa.Array]) -> Counts:
-    """Counts of rows of these text sizes (bytes): those without a reason are kept, the others dropped, by reason. No reasons: all
-    are kept. `extra.bytes_text` counts the kept texts."""
+    """Counts of rows of these text sizes (bytes): those without a reason are kept, the others
+    dropped, by reason. No reasons: all are kept. `extra.bytes_text` counts the kept texts."""
     size = pa.chunked_array(sizes, pa.int64())
     reason = pa.chunked_array(reasons, pa.string()) if reasons else pa.nulls(len(size), pa.string())
     kept = size.filter(pc.is_null(reason))

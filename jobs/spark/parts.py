@@ -1,7 +1,7 @@
 """Rows of a DataFrame as files of an artifact, written by the workers that hold them.
 
-The files that a finished job answered with are the result; what another attempt of a task left has another
-name and is never read.
+The files that a finished job answered with are the result; what another attempt of a task left has
+another name and is never read.
 """
 
 import json
@@ -17,8 +17,8 @@ Write = Callable[[int, Iterator[pa.RecordBatch]], Iterator[Any]]
 
 
 def write_partitions(frame: DataFrame, write: Write) -> list[Any]:
-    """Have each partition written by `write(partition, batches)`; what it answers, JSON-ready and small, in
-    the order of the partitions.
+    """Have each partition written by `write(partition, batches)`; what it answers, JSON-ready and
+    small, in the order of the partitions.
 
     `write` runs in a worker, maybe twice for a partition: its files need an `attempt_name`.
     """

@@ -1,5 +1,5 @@
-"""One task a place 0..n-1: the only way in which files meet Spark. A worker reads what lies at its place and
-yields rows, or answers with something small."""
+"""One task a place 0..n-1: the only way in which files meet Spark. A worker reads what lies at its
+place and yields rows, or answers with something small."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ def rows_at(
     work: Callable[[int], Iterator[pa.RecordBatch]],
     schema: str | StructType,
 ) -> DataFrame:
-    """The rows that `work(place)` yields in the workers, with this schema; lazily, once an action."""
+    """The rows that `work(place)` yields in the workers, with this schema; lazily."""
 
     def at_places(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -29,7 +29,7 @@ def rows_at(
 
 
 def answers_at(session: Session, count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What `work(place)` answers in the workers, JSON-ready and small, in the order of the places."""
+    """What `work(place)` answers in the workers, JSON-ready and small, in the order of places."""
 
     def said(place: int) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pydict({"place": [place], "said": [json.dumps(work(place))]})

@@ -39,7 +39,7 @@ class Session:
         return str(self.spark.sparkContext.applicationId)
 
     def width(self, size_bytes: int) -> int:
-        """Partitions for so many bytes: enough for the cores, none much larger than SHUFFLE_BYTES."""
+        """Partitions for so many bytes: enough for the cores, none much above SHUFFLE_BYTES."""
         return max(self.cores, -(-size_bytes // SHUFFLE_BYTES))
 
     def shuffle_by(self, size_bytes: int) -> None:
@@ -47,7 +47,7 @@ class Session:
         self.spark.conf.set("spark.sql.shuffle.partitions", self.width(size_bytes))
 
     def lost(self) -> bool:
-        """Whether the JVM has ended (it is given a moment: its connections break before it is gone)."""
+        """Whether the JVM has ended (it gets a moment: its connections break before it is gone)."""
         gateway = self.spark.sparkContext._gateway
         try:
             psutil.Process(gateway.proc.pid).wait(JVM_END_SECONDS)  # type: ignore[union-attr]

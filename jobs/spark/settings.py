@@ -1,8 +1,9 @@
 """How Spark is configured, and how its executors get this code and its environment.
 
-Spark moves rows between workers; files are read and written by the workers themselves (`infra.storage`), so a lake on S3 needs no
-connector of Hadoop's. On `spark://` and `k8s://` the code travels as an archive that each executor unpacks; the environment is an
-archive too (`GRISTMILL_SPARK_ENVIRONMENT`, made with venv-pack) or, without one, what the executors' image has.
+Spark moves rows between workers; files are read and written by the workers themselves
+(`infra.storage`), so a lake on S3 needs no connector of Hadoop's. On `spark://` and `k8s://` the
+code travels as an archive that each executor unpacks; the environment is an archive too
+(`GRISTMILL_SPARK_ENVIRONMENT`, made with venv-pack) or, without one, what the executors' image has.
 """
 
 import os
@@ -29,9 +30,10 @@ HERE = Path(__file__).parents[2]
 
 
 def configuration(root: str, folder: Path) -> dict[str, str]:
-    """Spark's settings for a lake at `root`, then the user's own. `folder` takes the archive of the code.
+    """Spark's settings for a lake at `root`, then the user's own. `folder`: for the code's archive.
 
-    Raises UsageError for a local lake with executors on other machines: they would write where nobody reads.
+    Raises UsageError for a local lake with executors on other machines: they would write where
+    nobody reads.
     """
     master = settings().spark_master
     if not is_here(master) and storage.is_local(root):
@@ -66,7 +68,8 @@ def is_here(master: str) -> bool:
 
 
 def shipped(folder: Path) -> dict[str, str]:
-    """Settings that bring code and environment to executors. An archive is unpacked (numba caches beside sources on disk)."""
+    """Settings that bring code and environment to executors. An archive is unpacked: numba caches
+    beside sources on disk."""
     archives = [f"{code_archive(folder)}#{CODE}"]
     if environment := settings().spark_environment:
         archives.append(f"{environment}#{ENVIRONMENT}")
@@ -74,7 +77,8 @@ def shipped(folder: Path) -> dict[str, str]:
 
 
 def executor_python() -> str:
-    """The Python of the executors: of the shipped environment, else this one (the same image or machine)."""
+    """The Python of the executors: of the shipped environment, else this one's path (the same image
+    or machine)."""
     if settings().spark_environment and not settings().spark_master.startswith("local["):
         return f"./{ENVIRONMENT}/bin/python"
     return sys.executable

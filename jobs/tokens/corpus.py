@@ -1,8 +1,10 @@
-"""Encoded shards to one corpus: which split each document is in, and all rows in a seeded global order.
+"""Encoded shards to one corpus: which split each document is in, and all rows in a seeded global
+order.
 
-In: the shards of a documents artifact and what their texts were encoded to. Documents that a later step
-dropped (a duplicate, say) are left out here: their tokens stay in their shards for the next run. Out:
-files of one split each, row groups of about `row_group_tokens`. Tokens are shuffled once, texts never.
+In: the shards of a documents artifact and what their texts were encoded to. Documents that a later
+step dropped (a duplicate, say) are left out here: their tokens stay in their shards for the next
+run. Out: files of one split each, row groups of about `row_group_tokens`. Tokens are shuffled once,
+texts never.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +21,7 @@ from infra.manifest import FileEntry
 from jobs.spark.documents import numbered
 from jobs.spark.order import keyed_hash, slot
 from jobs.spark.parts import attempt_name, write_partitions
-from jobs.spark.places import rows_at
+from jobs.spark.places import answers_at, rows_at
 from jobs.spark.session import Session
 from jobs.tokens.encoding import ENCODED
 
@@ -34,6 +36,7 @@ REJECTED = pa.schema(
         ("reject_reason", pa.string()),
     ]
 )
+SURVEYED = ("row", "doc_id", "source", "part", "n_tokens", "n_bytes")
 PLACED = (
     "place int, order long, shard int, row int, doc_id binary, source string, part int,"
     " split string, tokens binary, n_tokens int, n_bytes int"
@@ -45,8 +48,8 @@ class Totals:
     """What the corpus holds, by split.
 
     rows       rows of tokens; documents: each once
+    empty      documents without a token, by shard
     least      the least hash of a document, None for no document
-    rejected   files of the documents without a token
     bound      documents whose hash is below it validate
     """
 
@@ -54,9 +57,8 @@ class Totals:
     bytes: dict[str, int]
     rows: dict[str, int]
     documents: int
-    no_tokens: int
+    empty: list[int]
     least: int | None
-    rejected: list[FileEntry]
     bound: int
 
     @classmethod
@@ -72,11 +74,15 @@ class Totals:
             by_split("bytes"),
             by_split("rows"),
             sum(survey["documents"] for survey in surveys),
-            sum(survey["no_tokens"] for survey in surveys),
+            [survey["empty"] for survey in surveys],
             min(hashes, default=None),
-            [FileEntry(**survey["rejected"]) for survey in surveys if survey["rejected"]],
             surveys[0]["bound"] if surveys else 0,
         )
+
+    @property
+    def no_tokens(self) -> int:
+        """Documents without a token."""
+        return sum(self.empty)
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,8 @@ class Corpus:
         return len(self.stacks)
 
     def rows(self, place: int, columns: Sequence[str], bound: int) -> Iterator[pa.RecordBatch]:
-        """The encoded rows of one shard that no later step dropped: `shard`, these columns (row and doc_id
-        among them), `split`, and `order`, their place in the global order."""
+        """The encoded rows of one shard that no later step dropped: `shard`, these columns (row and
+        doc_id among them), `split`, and `order`, their place in the global order."""
         stack = self.stacks[place]
         left = None
         if stack.keyed:
@@ -124,48 +130,51 @@ class Corpus:
         return lambda place: self.survey(place, bound)
 
     def survey(self, place: int, bound: int) -> dict[str, Any]:
-        """Tokens, bytes and rows by split, and the documents without a token, written as rejected."""
+        """Tokens, bytes and rows by split; documents with and without a token; the least hash."""
         found: dict[str, dict[str, int]] = {
             name: dict.fromkeys(("train", "val"), 0) for name in ("tokens", "bytes", "rows")
         }
-        documents = 0
+        documents = empty = 0
         least: int | None = None
-        path = f"{self.folder}/rejected/{attempt_name(f'no-tokens-{place:05d}')}"
-        empty: list[pa.RecordBatch] = []
-        columns = ["row", "doc_id", "source", "part", "n_tokens", "n_bytes"]
-        for rows in self.rows(place, columns, bound):
-            none = pc.equal(rows.column("n_tokens"), 0)
-            empty.append(rows.filter(none))
-            rows = rows.filter(pc.invert(none))
-            if not rows.num_rows:
+        for rows in self.rows(place, SURVEYED, bound):
+            full = rows.filter(pc.greater(rows.column("n_tokens"), 0))
+            empty += rows.num_rows - full.num_rows
+            if not full.num_rows:
                 continue
-            documents += pc.sum(pc.equal(rows.column("part"), 0)).as_py()
-            drawn = int(keyed_hash(rows.column("doc_id"), self.seed, "split").min())
+            documents += pc.sum(pc.equal(full.column("part"), 0)).as_py()
+            drawn = int(keyed_hash(full.column("doc_id"), self.seed, "split").min())
             least = drawn if least is None else min(least, drawn)
             for split in ("train", "val"):
-                here = rows.filter(pc.equal(rows.column("split"), split))
+                here = full.filter(pc.equal(full.column("split"), split))
                 found["tokens"][split] += pc.sum(here.column("n_tokens")).as_py() or 0
                 found["bytes"][split] += pc.sum(here.column("n_bytes")).as_py() or 0
                 found["rows"][split] += here.num_rows
-        entry = self._reject(path, [rows for rows in empty if rows.num_rows])
-        dropped = {"no_tokens": entry.rows if entry else 0, "rejected": entry and asdict(entry)}
-        return {**found, "documents": documents, "least": least, "bound": bound, **dropped}
+        return {**found, "documents": documents, "empty": empty, "least": least, "bound": bound}
 
-    def _reject(self, path: str, empty: list[pa.RecordBatch]) -> FileEntry | None:
-        if not empty:
-            return None
+    def reject(self, place: int) -> dict[str, Any]:
+        """Write one shard's documents without a token; the file's entry."""
+        path = f"{self.folder}/rejected/{attempt_name(f'no-tokens-{place:05d}')}"
         with RowsFile(self.root, path, REJECTED) as file:
-            for rows in empty:
-                reason = pa.array(["no_tokens"] * rows.num_rows)
-                file.write(rows.append_column("reject_reason", reason))
-        return file.entry
+            for rows in self.rows(place, SURVEYED, 0):
+                empty = rows.filter(pc.equal(rows.column("n_tokens"), 0))
+                reason = pa.array(["no_tokens"] * empty.num_rows, pa.string())
+                file.write(empty.append_column("reject_reason", reason))
+        assert file.entry is not None
+        return asdict(file.entry)
+
+
+def write_rejected(session: Session, corpus: Corpus, totals: Totals) -> list[FileEntry]:
+    """Write the documents without a token; a file for each shard that has some."""
+    places = [place for place, count in enumerate(totals.empty) if count]
+    entries = answers_at(session, len(places), lambda n: corpus.reject(places[n])) if places else []
+    return [FileEntry(**entry) for entry in entries]
 
 
 def write_ordered(
     session: Session, corpus: Corpus, totals: Totals, file_tokens: int, row_group_tokens: int
 ) -> list[dict[str, Any]]:
-    """Write all rows in the seeded order, train files before val files; of each file its entry, its split
-    and the tokens of its row groups.
+    """Write all rows in the seeded order, train files before val files; of each file its entry, its
+    split and the tokens of its row groups.
 
     A partition is a range of the order, so that files follow each other in it.
     """

@@ -1,7 +1,8 @@
 """Texts to packed tokens over Arrow record batches. No Spark.
 
-A document's tokens are one binary value: little-endian uint16 where the vocabulary has at most 65,536 tokens, else uint32. The end of text
-closes every document of a tokenizer that has one. Special tokens that occur in a text are encoded as the plain characters they are.
+A document's tokens are one binary value: little-endian uint16 where the vocabulary has at most
+65,536 tokens, else uint32. The end of text closes every document of a tokenizer that has one.
+Special tokens that occur in a text are encoded as the plain characters they are.
 """
 
 from collections.abc import Iterator
@@ -37,7 +38,8 @@ def dtype_of(vocab_size: int) -> str:
 
 @lru_cache(maxsize=2)
 def load_tokenizer(tokenizer_json: str) -> tuple[Tokenizer, NDArray[np.int64]]:
-    """The tokenizer, taking special tokens in texts as plain characters, and (vocab_size,) bytes a token stands for."""
+    """The tokenizer, taking special tokens in texts as plain characters, and (vocab_size,) bytes a
+    token stands for."""
     tokenizer = Tokenizer.from_str(tokenizer_json)
     tokenizer.encode_special_tokens = True
     return tokenizer, np.array(token_bytes(tokenizer), np.int64)
@@ -46,7 +48,8 @@ def load_tokenizer(tokenizer_json: str) -> tuple[Tokenizer, NDArray[np.int64]]:
 def encode_batches(
     batches: Iterator[pa.RecordBatch], tokenizer_json: str, eos_id: int, tail: float
 ) -> Iterator[pa.RecordBatch]:
-    """In: `PASSED` and text. Out: `ENCODED`, one row a document; with `tail` > 0 a row for each side of its cut.
+    """In: `PASSED` and text. Out: `ENCODED`, one row a document; with `tail` > 0 a row for each
+    side of its cut.
 
     part    0 for a document's first row, 1 for the second
     split   train or val with `tail` > 0, else null

@@ -1,8 +1,11 @@
-"""The three kinds of tokenizer, all as `tokenizer.json` of Hugging Face's `tokenizers`; each gives any text back exactly. No Spark.
+"""The three kinds of tokenizer, all as `tokenizer.json` of Hugging Face's `tokenizers`; each gives
+any text back exactly. No Spark.
 
-bpe    byte-level byte-pair encoding (Sennrich et al., 2016; Radford et al., 2019, 2.2); ids: 0 end of text, 1..256 bytes, then merges
+bpe    byte-level byte-pair encoding (Sennrich et al., 2016; Radford et al., 2019, 2.2); ids: 0 end
+       of text, 1..256 bytes, then merges
 bytes  ids: 0..255 the UTF-8 bytes, 256 end of text
-chars  ids: the corpus's characters in order of code point; no end of text; a character outside the corpus is an error
+chars  ids: the corpus's characters in order of code point; no end of text; a character outside the
+       corpus is an error
 """
 
 from collections.abc import Iterable
@@ -13,12 +16,16 @@ from infra.errors import GristmillError
 
 END_OF_TEXT = "<|endoftext|>"
 NO_END = -1
-PIECES = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
+PIECES = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,2}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
+)
 ANY_CHARACTER = r"[\s\S]"
 
 
 def byte_symbols() -> list[str]:
-    """The printable character that stands for each byte 0..255 in byte-level vocabularies (Radford et al.'s `bytes_to_unicode`)."""
+    """The printable character that stands for each byte 0..255 in byte-level vocabularies (Radford
+    et al.'s `bytes_to_unicode`)."""
     shown = {
         *range(ord("!"), ord("~") + 1),
         *range(ord("¡"), ord("¬") + 1),
@@ -29,7 +36,8 @@ def byte_symbols() -> list[str]:
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """Byte-level BPE over the texts; depends on their multiset alone. Words are cut by `PIECES`: at most two digits, no spaces inside."""
+    """Byte-level BPE over the texts; depends on their multiset alone. Words are cut by `PIECES`: at
+    most two digits, no spaces inside."""
     tokenizer = _byte_level(models.BPE(), pre_tokenizers.Split(Regex(PIECES), "isolated"))
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -67,11 +75,13 @@ def end_of_text(tokenizer: Tokenizer) -> int:
 
 
 def token_bytes(tokenizer: Tokenizer) -> list[int]:
-    """(vocab_size,) UTF-8 bytes that each token stands for; 0 for the end of text. Raises GristmillError for other kinds of tokenizer."""
+    """(vocab_size,) UTF-8 bytes that each token stands for; 0 for the end of text. Raises
+    GristmillError for other kinds of tokenizer."""
     byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel)
     if not byte_level and not isinstance(tokenizer.model, models.WordLevel):
         raise GristmillError(
-            "the tokenizer is neither byte-level nor of characters; make it with `gristmill tokenizer`"
+            "the tokenizer is neither byte-level nor of characters;"
+            " make it with `gristmill tokenizer`"
         )
     sizes = [0] * tokenizer.get_vocab_size()
     for token, index in tokenizer.get_vocab().items():

@@ -1,7 +1,8 @@
-"""Decoder-only transformer: pre-norm blocks of attention and feed-forward, RMSNorm, rotary positions, no biases.
+"""Decoder-only transformer: pre-norm blocks, RMSNorm, rotary positions, no biases.
 
-Llama's shape (Touvron et al. 2023, arXiv:2302.13971), Qwen3's where `qk_norm` is on. `blocks` is a ModuleList, each of them a unit
-for FSDP2; embedding, last norm and head belong to the root. There are no buffers: the model can be built on the meta device.
+Llama's shape (Touvron et al. 2023, arXiv:2302.13971), Qwen3's where `qk_norm` is on. `blocks` is a
+ModuleList, each of them a unit for FSDP2; embedding, last norm and head belong to the root. There
+are no buffers: the model can be built on the meta device.
 """
 
 import torch
@@ -17,7 +18,10 @@ from model.layers.rope import rope_tables
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + feed_forward(norm(x)); with `conv_tokens` a causal convolution follows each norm."""
+    """x + attention(norm(x)), then x + feed_forward(norm(x)).
+
+    With `conv_tokens` a causal convolution follows each norm.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -37,7 +41,7 @@ class Block(nn.Module):
         self.feed_forward = FEED_FORWARDS[config.ffn](config.width, config.ffn_width)
 
     def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-        """[B, T, width] -> [B, T, width]."""
+        """[B, T, D] -> [B, T, D]; `cos`, `sin`: [T, N] of `rope_tables`."""
         x = x + self.attention(self.attention_conv(self.attention_norm(x)), cos, sin)
         out: torch.Tensor = x + self.feed_forward(self.feed_forward_conv(self.feed_forward_norm(x)))
         return out
@@ -55,12 +59,12 @@ class Decoder(nn.Module):
         self.head = None if config.tied else nn.Linear(config.width, config.vocab_size, bias=False)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """int64 [B, T] -> logits [B, T, vocab_size]; position t sees the tokens up to t."""
-        x = self.embedding(tokens)
+        """int64 [B, T] -> logits [B, T, V]; position t sees the tokens up to t."""
+        x = self.embedding(tokens)  # [B, T, D]
         cos, sin = rope_tables(
             tokens.shape[1], self.config.head_width, self.config.rope_theta, tokens.device
-        )
+        )  # [T, N] each
         for block in self.blocks:
             x = block(x, cos, sin)
-        weight = self.embedding.weight if self.head is None else self.head.weight
+        weight = self.embedding.weight if self.head is None else self.head.weight  # [V, D]
         return F.linear(self.norm(x), weight)

@@ -1,4 +1,4 @@
-"""Evaluations by name. Each is `evaluate(Subject) -> Outcome`; a new one is one file and one line here.
+"""Evaluations by name. Each is `evaluate(Subject) -> Outcome`; a new one is a file and a line here.
 
 Their details are merged into the scores artifact's details, their files written beside each other.
 """

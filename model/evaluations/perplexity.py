@@ -1,8 +1,9 @@
-"""Loss, perplexity and bits per byte on the validation split, as a whole and for each source of its documents.
+"""Loss, perplexity and bits per byte on the validation split, whole and by source of its documents.
 
-Each token is predicted from those before it in its window of context_tokens; windows do not overlap. Bits per byte is the total
-information of the targets in bits, divided by the UTF-8 bytes of their text: unlike loss and perplexity it compares models with
-different tokenizers (Gao et al. 2020, The Pile, arXiv:2101.00027, section 3.1). With a cap on the tokens, bytes are counted in
+Each token is predicted from those before it in its window of context_tokens; windows do not
+overlap. Bits per byte is the total information of the targets in bits, divided by the UTF-8 bytes
+of their text: unlike loss and perplexity it compares models with different tokenizers (Gao et al.
+2020, The Pile, arXiv:2101.00027, section 3.1). With a cap on the tokens, bytes are counted in
 proportion to them.
 """
 
@@ -18,7 +19,8 @@ from model.objectives.causal import token_losses
 
 @torch.no_grad()
 def evaluate(subject: Subject) -> Outcome:
-    """details: val_loss, perplexity, val_bits_per_byte, val_tokens, per_source (the same, with bytes); all into scores.json too."""
+    """details: val_loss, perplexity, val_bits_per_byte, val_tokens, val_bytes, and per_source, the
+    same for each; all into scores.json too."""
     split = TokenSplit(subject.tokens, "val")
     windows = ValidationWindows(
         split,
@@ -27,15 +29,15 @@ def evaluate(subject: Subject) -> Outcome:
         cap_tokens=subject.parameters.validate_tokens,
         with_sources=True,
     )
-    nats = torch.zeros(len(windows.sources), dtype=torch.float64)
-    counts = torch.zeros(len(windows.sources), dtype=torch.float64)
+    nats = torch.zeros(len(windows.sources), dtype=torch.float64)  # [sources]
+    counts = torch.zeros(len(windows.sources), dtype=torch.float64)  # [sources]
     for window in windows:
         losses = (
             token_losses(subject.model, window.tokens.to(subject.device))
             .cpu()[window.real]
             .double()
-        )
-        owners = window.sources[window.real]
+        )  # [real targets]
+        owners = window.sources[window.real]  # [real targets]
         nats.index_add_(0, owners, losses)
         counts.index_add_(0, owners, torch.ones_like(losses))
     measured = windows.targets / (split.tokens - 1)

@@ -1,4 +1,7 @@
-"""What the model writes after each prompt: samples.json, a list of {prompt, text, seed}. The same seed gives the same text."""
+"""What the model writes after each prompt: samples.json, a list of {prompt, text, seed}.
+
+The same seed gives the same text.
+"""
 
 from model.evaluations.subject import Outcome, Subject
 from model.generate import continue_text

@@ -12,7 +12,7 @@ from model.config import EvaluateParameters, ModelConfig
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained model with what belongs to it. `model` is whole, on `device`, in evaluation mode."""
+    """A trained model and what belongs to it. `model` is whole, on `device`, in evaluation mode."""
 
     model: nn.Module
     config: ModelConfig
@@ -24,7 +24,12 @@ class Subject:
 
 @dataclass(frozen=True)
 class Outcome:
-    """details: numbers for the manifest; rows: validation targets or prompts worked on; files: name -> JSON content."""
+    """What an evaluation found.
+
+    details  numbers for the manifest
+    rows     validation targets or prompts worked on
+    files    name -> JSON content
+    """
 
     details: dict[str, Any]
     rows: int = 0

@@ -1,4 +1,4 @@
-"""What an export format is: a released model class that computes the same logits from renamed weights."""
+"""An export format: a released model class that computes the same logits from renamed weights."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ class Exporter(NamedTuple):
     """A class of `transformers`.
 
     architecture  name of the class, for config.json
-    objection     the first field that the class cannot express, with the reason; None when it can express all
+    objection     the first field that the class cannot express, with the reason; None: it can all
     config        config.json without token ids and dtype
     rename        our parameter's fully qualified name -> the class's
     """

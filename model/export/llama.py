@@ -1,4 +1,7 @@
-"""Llama (Touvron et al. 2023, arXiv:2302.13971) as `transformers` has it: SwiGLU, RMSNorm, rotary halves, grouped queries, no QK-norm."""
+"""Llama (Touvron et al. 2023, arXiv:2302.13971) as `transformers` has it.
+
+SwiGLU, RMSNorm, rotary halves, grouped queries, no QK-norm.
+"""
 
 from typing import Any
 
@@ -39,7 +42,10 @@ def shared_objection(config: ModelConfig) -> str | None:
     if config.ffn != "swiglu":
         return f"model.ffn='{config.ffn}': released classes with this shape have SwiGLU alone"
     if config.conv_tokens:
-        return f"model.conv_tokens={config.conv_tokens}: released classes have no convolution in their blocks"
+        return (
+            f"model.conv_tokens={config.conv_tokens}: released classes have no convolution in"
+            " their blocks"
+        )
     return None
 
 
@@ -66,7 +72,10 @@ def config(shape: ModelConfig) -> dict[str, Any]:
 
 
 def rename(name: str) -> str:
-    """`blocks.3.attention.query.weight` -> `model.layers.3.self_attn.q_proj.weight`. Raises KeyError for a weight without a place."""
+    """`blocks.3.attention.query.weight` -> `model.layers.3.self_attn.q_proj.weight`.
+
+    Raises KeyError for a weight without a place.
+    """
     if not name.startswith("blocks."):
         return ROOT[name]
     _, number, rest = name.split(".", 2)

@@ -1,4 +1,7 @@
-"""Qwen3 (Yang et al. 2025, arXiv:2505.09388) as `transformers` has it: Llama's shape with an RMSNorm over each head of queries and keys."""
+"""Qwen3 (Yang et al. 2025, arXiv:2505.09388) as `transformers` has it.
+
+Llama's shape with an RMSNorm over each head of queries and keys.
+"""
 
 from typing import Any
 

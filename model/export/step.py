@@ -1,7 +1,9 @@
-"""Write a trained model so that `transformers` (AutoModelForCausalLM, AutoTokenizer) loads it with the same logits. Step `export`.
+"""Write a trained model so that `transformers` (AutoModelForCausalLM, AutoTokenizer) loads it with
+the same logits. Step `export`.
 
-In: checkpoints (its final model), tokenizer. Out: model.safetensors, config.json, generation_config.json, tokenizer.json,
-tokenizer_config.json. Raises UsageError, before anything is written, when no released class can express the model's shape.
+In: checkpoints (its final model), tokenizer. Out: model.safetensors, config.json,
+generation_config.json, tokenizer.json, tokenizer_config.json. Raises UsageError, before anything is
+written, when no released class can express the model's shape.
 
     python -m model.export.step TASK.json
 """
@@ -77,7 +79,10 @@ def run(task: Task) -> Manifest:
 
 
 def tokenizer_config(tokenizer: dict[str, Any], eos_id: int, context_tokens: int) -> dict[str, Any]:
-    """tokenizer_config.json for a tokenizer.json's content: text in and out unchanged, the end-of-text token by its name."""
+    """tokenizer_config.json for a tokenizer.json's content.
+
+    Text goes in and out unchanged; the end-of-text token is given by its name.
+    """
     names = {token["id"]: token["content"] for token in tokenizer["added_tokens"]}
     names |= {
         number: name for name, number in tokenizer["model"]["vocab"].items() if number == eos_id

@@ -1,7 +1,9 @@
-"""Causal self-attention with rotary positions, grouped queries (Ainslie et al. 2023, arXiv:2305.13245) and optional QK-norm.
+"""Causal self-attention with rotary positions, grouped queries and optional QK-norm.
 
-QK-norm (Dehghani et al. 2023, arXiv:2302.05442, section 2) is an RMSNorm over each head of queries and keys before the rotation,
-with one gain a channel that the heads share, as in Qwen3.
+Grouped queries (Ainslie et al. 2023, arXiv:2305.13245): H heads of queries share K heads of keys
+and values, H / K to one. QK-norm (Dehghani et al. 2023, arXiv:2302.05442, section 2) is an RMSNorm
+over each head of queries and keys before the rotation, with one gain a channel that the heads
+share, as in Qwen3.
 """
 
 import torch
@@ -31,18 +33,18 @@ class Attention(nn.Module):
         self.key_norm = RMSNorm(self.head_width, config.norm_eps) if config.qk_norm else None
 
     def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-        """[B, T, width] -> [B, T, width]; `cos`, `sin`: [T, head_width] of `rope_tables`."""
+        """[B, T, D] -> [B, T, D]; `cos`, `sin`: [T, N] of `rope_tables`."""
         batch, length, width = x.shape
-        q = (
-            self.query(x).view(batch, length, self.heads, self.head_width).transpose(1, 2)
-        )  # [B, heads, T, head_width]
-        k = self.key(x).view(batch, length, self.kv_heads, self.head_width).transpose(1, 2)
-        v = self.value(x).view(batch, length, self.kv_heads, self.head_width).transpose(1, 2)
+        queries = (batch, length, self.heads, self.head_width)
+        pairs = (batch, length, self.kv_heads, self.head_width)
+        q = self.query(x).view(queries).transpose(1, 2)  # [B, H, T, N]
+        k = self.key(x).view(pairs).transpose(1, 2)  # [B, K, T, N]
+        v = self.value(x).view(pairs).transpose(1, 2)  # [B, K, T, N]
         if self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)
         q, k = apply_rope(q, cos, sin), apply_rope(k, cos, sin)
         mixed = F.scaled_dot_product_attention(
             q, k, v, is_causal=True, enable_gqa=self.kv_heads != self.heads
-        )
+        )  # [B, H, T, N]
         out: torch.Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))
         return out

@@ -1,7 +1,7 @@
-"""Feed-forward layers: what a block does to each position alone. FEED_FORWARDS names them for `ModelConfig.ffn`.
+"""Feed-forward layers: what a block does to each position alone. FEED_FORWARDS names them.
 
-swiglu  down(silu(gate(x)) * up(x)), Shazeer 2020, arXiv:2002.05202; 3 width * ffn_width weights
-relu2   down(relu(up(x))^2), So et al. 2021 (Primer), arXiv:2109.08668; 2 width * ffn_width weights
+swiglu  down(silu(gate(x)) * up(x)), Shazeer 2020, arXiv:2002.05202; 3 D F weights
+relu2   down(relu(up(x))^2), So et al. 2021 (Primer), arXiv:2109.08668; 2 D F weights
 """
 
 import torch
@@ -19,8 +19,8 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(ffn_width, width, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, T, width] -> [B, T, width]."""
-        out: torch.Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
+        """[B, T, D] -> [B, T, D]."""
+        out: torch.Tensor = self.down(F.silu(self.gate(x)) * self.up(x))  # down of [B, T, F]
         return out
 
 
@@ -33,8 +33,8 @@ class SquaredReLU(nn.Module):
         self.down = nn.Linear(ffn_width, width, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, T, width] -> [B, T, width]."""
-        out: torch.Tensor = self.down(F.relu(self.up(x)).square())
+        """[B, T, D] -> [B, T, D]."""
+        out: torch.Tensor = self.down(F.relu(self.up(x)).square())  # down of [B, T, F]
         return out
 
 

@@ -1,4 +1,7 @@
-"""RMSNorm (Zhang and Sennrich 2019, arXiv:1910.07467): x / rms(x) * weight over the last axis, computed in fp32, dtype kept."""
+"""RMSNorm (Zhang and Sennrich 2019, arXiv:1910.07467): x / rms(x) * weight over the last axis.
+
+Computed in fp32: in bf16 the mean of squares would keep 8 bits. The input's dtype is kept.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -15,5 +18,5 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[..., width] -> [..., width]."""
+        """[..., D] -> [..., D]; over a head [..., N] -> [..., N]."""
         return F.rms_norm(x.float(), (self.width,), None, self.eps).to(x.dtype) * self.weight

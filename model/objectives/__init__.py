@@ -1,4 +1,4 @@
-"""Training objectives by name: loss(model, tokens [B, T + 1]) -> (sum of nats, predicted tokens)."""
+"""Training objectives by name: loss(model, int64 [B, T + 1]) -> (sum of nats, predicted tokens)."""
 
 from collections.abc import Callable
 

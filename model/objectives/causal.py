@@ -1,7 +1,8 @@
 """Causal language modelling: predict each token from those before it.
 
-In: tokens int64 [B, T + 1]. Out: the sum of the negative log-likelihoods (nats, fp32) of the B * T last tokens, and their number;
-a sum, so that micro-batches and processes add up to the same gradient whatever their sizes.
+In: tokens int64 [B, T + 1]. Out: the sum of the negative log-likelihoods (nats, fp32) of the last T
+tokens of each sequence, and their number B T; a sum, so that micro-batches and processes add up to
+the same gradient whatever their sizes.
 """
 
 import torch
@@ -16,8 +17,10 @@ def loss(model: nn.Module, tokens: torch.Tensor) -> tuple[torch.Tensor, int]:
 
 def token_losses(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     """Nats of each predicted token, fp32 [B, T]: entry t is that of tokens[:, t + 1]."""
-    targets = tokens[:, 1:]
-    logits = model(tokens[:, :-1]).float()
+    # One sequence is both, shifted by one: the model sees 0 .. T - 1 and is asked for 1 .. T. It
+    # never sees the last token, and is never asked for the first.
+    targets = tokens[:, 1:]  # [B, T]
+    logits = model(tokens[:, :-1]).float()  # [B, T, V]
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(
         targets.shape
     )

@@ -1,4 +1,8 @@
-"""Optimizers: Muon for the matrices inside the blocks, AdamW for everything else (embedding, head, gains, taps)."""
+"""Optimizers: Muon for the matrices inside the blocks, AdamW for everything else.
+
+Everything else is embedding [V, D], head [V, D], gains [D] or [N], taps [D, 1, C]: rows of the
+first two belong to tokens, of which a batch holds few, and the rest are no matrices.
+"""
 
 import torch
 from torch import nn
@@ -11,9 +15,10 @@ __all__ = ["Muon", "build_optimizers", "lr_at", "set_rate"]
 
 
 def build_optimizers(model: nn.Module, parameters: TrainParameters) -> list[torch.optim.Optimizer]:
-    """[Muon, AdamW] over all parameters, in the model's order. Each group keeps its peak rate under `peak_lr`.
+    """[Muon, AdamW] over all parameters, in the model's order.
 
-    Only matrices decay. Call after the model is sharded.
+    Each group keeps its peak rate under `peak_lr`. Only matrices decay. Call after the model is
+    sharded: sharding puts other parameters (DTensor) in the place of those before.
     """
     chosen = parameters.optimizer
     matrices: list[nn.Parameter] = []

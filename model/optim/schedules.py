@@ -2,7 +2,8 @@
 
 All warm up linearly over `warmup_steps` and end at `final_lr_fraction` after the last step.
 cosine  half a cosine down (Loshchilov and Hutter 2016, arXiv:1608.03983)
-wsd     level, then linear down over the last `decay_fraction` of the steps (Hu et al. 2024, MiniCPM, arXiv:2404.06395, section 4)
+wsd     level, then linear down over the last `decay_fraction` of the steps (Hu et al. 2024,
+        MiniCPM, arXiv:2404.06395, section 4)
 linear  linear down (Defazio et al. 2023, arXiv:2310.07831)
 """
 

@@ -1,9 +1,11 @@
-"""Reading speed of the two ways to store a document's tokens in Parquet: packed binary against list<int32>.
+"""Reading speed of the two ways to store a document's tokens in Parquet: packed binary against
+list<int32>.
 
     python tests/benchmarks/bench_packed_tokens.py [TOKENS]
 
-Writes the same tokens (documents of about 800, Zipf's law over 32,768 ids, zstd, row groups of 2 M tokens) in both forms and reads
-every row group into one numpy array with pyarrow, on one thread, the best of five.
+Writes the same tokens (documents of about 800, Zipf's law over 32,768 ids, zstd, row groups of 2 M
+tokens) in both forms and reads every row group into one numpy array with pyarrow, on one thread,
+the best of five.
 """
 
 import sys
@@ -80,8 +82,9 @@ def main() -> None:
         fast, slow = tokens_per_second(packed, read_packed), tokens_per_second(listed, read_listed)
         sizes = [path.stat().st_size / tokens for path in (packed, listed)]
     sys.stdout.write(
-        f"packed {fast / 1e6:.0f} M tokens/s, {sizes[0]:.2f} bytes a token; list<int32> {slow / 1e6:.1f} M tokens/s, {sizes[1]:.2f} bytes"
-        f" a token; {fast / slow:.1f} times as fast\n"
+        f"packed {fast / 1e6:.0f} M tokens/s, {sizes[0]:.2f} bytes a token;"
+        f" list<int32> {slow / 1e6:.1f} M tokens/s, {sizes[1]:.2f} bytes a token;"
+        f" {fast / slow:.1f} times as fast\n"
     )
 
 

@@ -1,4 +1,5 @@
-"""The files of the checkout and what the packages' sources import and call, for the contract tests."""
+"""The files of the checkout and what the packages' sources import and call, for the contract
+tests."""
 
 import ast
 import subprocess
@@ -12,7 +13,8 @@ PACKAGES = ("flows", "infra", "jobs", "model")
 
 @cache
 def files() -> tuple[str, ...]:
-    """Paths of all tracked files and of those that could be (not ignored), relative to the checkout."""
+    """Paths of all tracked files and of those that could be (not ignored), relative to the
+    checkout."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = (
         subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True)

@@ -1,4 +1,5 @@
-"""The house: nothing at the top level but what the design names; every file is one idea that says what it is."""
+"""The house: nothing at the top level but what the design names; every file is one idea that says
+what it is."""
 
 import ast
 

@@ -1,4 +1,5 @@
-"""Spark with two real executors, processes of their own as on a cluster: the same artifacts as in one process."""
+"""Spark with two real executors, processes of their own as on a cluster: the same artifacts as in
+one process."""
 
 from pathlib import Path
 

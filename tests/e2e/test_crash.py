@@ -1,4 +1,5 @@
-"""The whole way on a small real crawl: twice, and after kill -9 in each step. The results are the same by content."""
+"""The whole way on a small real crawl: twice, and after kill -9 in each step. The results are the
+same by content."""
 
 import signal
 import time
@@ -11,7 +12,7 @@ import pytest
 from flows.chain.chain import chain
 from flows.chain.parameters import parse
 from infra.lake import Lake
-from infra.manifest import MANIFEST_NAME, Manifest
+from infra.manifest import MANIFEST_NAME, SHARDS, Manifest
 from infra.process import TOKEN
 from infra.step import Task
 from tests.e2e.whole import DEADLINE_SECONDS, finish, manifests, parameters, start
@@ -19,10 +20,10 @@ from tests.e2e.whole import DEADLINE_SECONDS, finish, manifests, parameters, sta
 
 def kill_in(task: Task, values: dict[str, Any], logs: Path) -> None:
     """Start the run, wait until the step has begun to write, kill everything with -9."""
+    before = written(task)
     process = start(values, logs)
-    folder = Path(task.artifact.uri)
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not any(folder.glob("*")) and process.poll() is None and time.monotonic() < deadline:
+    while written(task) <= before and process.poll() is None and time.monotonic() < deadline:
         psutil.wait_procs([psutil.Process(process.pid)], timeout=0.01)
     descendants = (
         psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
@@ -33,6 +34,13 @@ def kill_in(task: Task, values: dict[str, Any], logs: Path) -> None:
     left = [p for p in psutil.process_iter() if token_of(p) in tokens]
     _, alive = psutil.wait_procs(left, timeout=60)
     assert not alive, f"children outlived the run: {alive}"
+
+
+def written(task: Task) -> set[Path]:
+    """The files that a step has begun or finished: its shards', where it has any, else its own."""
+    maps = {shard_map.name for shard_map in task.step.maps(task)}
+    shards = [Path(task.lake.root, SHARDS, name) for name in sorted(maps)]
+    return {file for folder in shards or [Path(task.artifact.uri)] for file in folder.rglob("*")}
 
 
 def token_of(process: psutil.Process) -> str | None:

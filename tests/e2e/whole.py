@@ -1,4 +1,5 @@
-"""How the end-to-end tests run the whole chain: in a process of its own, on a small crawl of local documentation."""
+"""How the end-to-end tests run the whole chain: in a process of its own, on a small crawl of local
+documentation."""
 
 import json
 import os
@@ -9,7 +10,7 @@ from typing import Any
 
 from flows.chain.chain import chain
 from flows.chain.parameters import PipelineParameters, parse
-from flows.running.children import Runner
+from flows.running.children import Children
 from infra.manifest import Manifest
 
 DEADLINE_SECONDS = 300
@@ -63,17 +64,17 @@ def finish(
     return hits
 
 
-def manifests(values: dict[str, Any]) -> dict[str, Manifest]:
+def manifests(values: dict[str, Any], goal: str = "report") -> dict[str, Manifest]:
     """Step -> manifest of a finished run."""
     found: PipelineParameters = parse(values)
-    return {task.step.name: task.artifact.require() for task in chain(found)}
+    return {task.step.name: task.artifact.require() for task in chain(found, goal)}
 
 
 def main() -> None:
     """In the process of its own: run every step, print which were hits."""
     tasks = chain(parse(json.loads(sys.argv[2])), sys.argv[1])
-    with Runner(tasks[0].lake.root) as runner:
-        sys.stdout.write(json.dumps([runner.run(task).hit for task in tasks]) + "\n")
+    with Children(tasks[0].lake.root) as children:
+        sys.stdout.write(json.dumps([children.make(task).hit for task in tasks]) + "\n")
 
 
 if __name__ == "__main__":

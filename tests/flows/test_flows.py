@@ -1,4 +1,5 @@
-"""The flows with Prefect's own server: artifacts, cached states, tries, deployments, and a command that is interrupted or killed."""
+"""The flows with Prefect's own server: artifacts, cached states, tries, deployments, and a command
+that is interrupted or killed."""
 
 import asyncio
 import json
@@ -30,15 +31,15 @@ from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.chain.chain import chain
-from flows.chain.parameters import PRESET_FIELDS, PipelineParameters, parse
+from flows.chain.parameters import PipelineParameters, parse
 from flows.chain.steps import STEPS
 from flows.command.cli import sample_task
 from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.pipeline import pipeline
-from flows.running.children import Runner
+from flows.running.children import Children
 from flows.running.step_task import ManifestPolicy
-from infra.errors import UsageError
+from infra.errors import GristmillError
 from tests.e2e.whole import parameters
 
 REPO = Path(__file__).parents[2]
@@ -63,8 +64,8 @@ def server() -> Iterator[None]:
 def values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A small run on a crawl of local documentation."""
     task = sample_task(str(tmp_path_factory.mktemp("crawl")), "small", {"pages": 60})
-    with Runner(task.lake.root) as runner:
-        crawl = runner.run(task).task.artifact.data_uris()
+    with Children(task.lake.root) as children:
+        crawl = children.make(task).task.artifact.data_uris()
     return parameters(str(tmp_path_factory.mktemp("flows") / "lake"), crawl)
 
 
@@ -125,7 +126,7 @@ def test_the_page_shows_the_funnel_the_loss_the_scores_and_the_verdict(first: St
     assert all(row["rows in"] == row["rows out"] + row["rejected"] for row in funnel.values())
     for before, after in (("extract", "filter"), ("filter", "dedup"), ("dedup", "tokenize")):
         assert funnel[before]["rows out"] == funnel[after]["rows in"]
-    assert shown["loss"].startswith("![training and validation loss](data:image/png;base64,")
+    assert shown["loss"].startswith("![training and validation loss](data:image/svg+xml;base64,")
     assert {row["score"] for row in json.loads(shown["scores"])} >= {
         "val_loss",
         "perplexity",
@@ -164,7 +165,7 @@ def test_the_cache_key_is_the_place_in_the_lake(values: dict[str, Any], tmp_path
     def key(**changes: Any) -> str | None:
         work = chain(parse(values | changes))[-1]
         return ManifestPolicy().compute_key(
-            TaskRunContext.model_construct(), {"work": work, "runner": object(), "label": "x"}, {}
+            TaskRunContext.model_construct(), {"work": work, "children": object(), "label": "x"}, {}
         )
 
     assert key() == key()
@@ -173,13 +174,14 @@ def test_the_cache_key_is_the_place_in_the_lake(values: dict[str, Any], tmp_path
     )
 
 
-def test_a_wrong_rule_is_not_tried_again(first: State[Any], values: dict[str, Any]) -> None:
-    state = ingest(
-        parse(values | {"filter": {"rules": {"wrong": "nothing_like_it > 5"}}}), return_state=True
-    )
-    with pytest.raises(UsageError, match=r"filter\.rules\.wrong: unknown column 'nothing_like_it'"):
+def test_a_failure_of_the_data_is_not_tried_again(
+    first: State[Any], values: dict[str, Any]
+) -> None:
+    strict = {"max_source_loss": 0.0, "min_source_documents": 1, "threshold": 0.1}
+    state = ingest(parse(values | {"dedup": strict}), return_state=True)
+    with pytest.raises(GristmillError, match="dedup: source 'pydoc' loses"):
         state.result()
-    assert task_runs(state)["filter"].run_count == 1
+    assert task_runs(state)["dedup"].run_count == 1
 
 
 def test_the_deployments_start_in_the_workers_checkout_one_run_at_a_time(
@@ -211,7 +213,11 @@ def test_the_deployments_start_in_the_workers_checkout_one_run_at_a_time(
 
 def test_the_form_leaves_to_the_preset_what_is_left_empty() -> None:
     properties = PipelineParameters.model_json_schema()["properties"]
-    for section, fields in PRESET_FIELDS.items():
+    for section, fields in {
+        "tokenizer": {"type", "vocab_size"},
+        "tokenize": {"split_by", "val_fraction"},
+        "dedup": set(),
+    }.items():
         shown = properties[section]["properties"]
         assert {name for name in shown if "default" not in shown[name]} == fields
     train = properties["train"]["properties"]

@@ -1,4 +1,4 @@
-"""One Spark for all tests of this folder."""
+"""One Spark for all tests of this folder, and documents to give to a step."""
 
 import hashlib
 import os
@@ -6,54 +6,71 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 os.environ.setdefault("SPARK_MASTER", "local[2]")
 os.environ.setdefault("GRISTMILL_DRIVER_MEMORY", "2g")
 
-from infra import storage
-from infra.lake import Artifact, Lake
+from infra.lake import Artifact, Lake, shards
+from infra.lake.shards import NewShard, Shard
 from infra.manifest import Counts, Identity, digest_of
+from jobs.page.document import SCHEMA
+from jobs.spark.documents import layer_files
+from jobs.spark.maps import tally
 from jobs.spark.session import Session
 
-DOCUMENTS = pa.schema(
-    [
-        ("doc_id", pa.binary()),
-        ("url", pa.string()),
-        ("source", pa.string()),
-        ("warc_file", pa.string()),
-        ("warc_offset", pa.int64()),
-        ("lang", pa.string()),
-        ("text", pa.string()),
-        ("n_chars", pa.int64()),
-        ("reject_reason", pa.string()),
-    ]
+COLUMNS = (
+    *("doc_id", "url", "source", "warc_file", "warc_offset", "lang"),
+    *("text", "n_bytes", "n_chars"),
 )
+DOCUMENTS = pa.schema([SCHEMA.field(name) for name in COLUMNS])
 
 
 @pytest.fixture(scope="session")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """The test session's Spark session."""
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """The test session's one Spark."""
     running = Session.start(str(tmp_path_factory.mktemp("root")))
     yield running
     running.stop()
 
 
-@pytest.fixture(scope="session")
-def documents_artifact() -> Callable[[Lake, Sequence[Mapping[str, Any]]], Artifact]:
-    """Makes a finished documents artifact of rows with a `text` and any other columns of `DOCUMENTS`; the rest is filled in."""
+@pytest.fixture
+def session(spark: Session, lake: Lake) -> Iterator[Session]:
+    """Spark, bound to the test's lake."""
+    yield Session(spark.spark, lake.root)
+    spark.spark.catalog.clearCache()
 
-    def make(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> Artifact:
+
+@pytest.fixture(scope="session")
+def documents_artifact() -> Callable[..., Artifact]:
+    """Makes a finished documents artifact of rows with a `text` and any other columns of
+    `DOCUMENTS`; the rest is filled in. `shards`: over how many shards the rows are spread."""
+
+    def make(lake: Lake, rows: Sequence[Mapping[str, Any]], shards: int = 1) -> Artifact:
         complete = [filled(number, row) for number, row in enumerate(rows)]
-        content = digest_of([[row["url"], row["text"], row["warc_offset"]] for row in complete])
-        writer = lake.begin(Identity("documents", "extract", 1, {"rows": content}, {}))
-        with storage.open_write(writer.file("part-0.parquet")) as stream:
-            pq.write_table(pa.Table.from_pylist(complete, DOCUMENTS), stream)
-        writer.commit(Counts(len(complete), len(complete)))
+        ends = [len(complete) * number // shards for number in range(shards + 1)]
+        parts = [complete[ends[i] : ends[i + 1]] for i in range(shards)]
+        made = [shard_of(lake, part) for part in parts]
+        names = [shard.name for shard in made]
+        with lake.begin(Identity("documents", "extract", 1, {"shards": names}, {})) as writer:
+            counts = sum((shard.counts for shard in made), Counts())
+            writer.commit(counts, files=layer_files(made, 0))
         return writer.artifact
 
     return make
+
+
+def shard_of(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> Shard:
+    """A finished shard of these rows."""
+
+    def build(new: NewShard) -> Counts:
+        batch = pa.RecordBatch.from_pylist(list(rows), DOCUMENTS)
+        with new.rows(DOCUMENTS) as file:
+            file.write(batch)
+        return tally([batch.column("n_bytes")], [])
+
+    content = digest_of([[row["doc_id"].hex(), row["warc_offset"], row["lang"]] for row in rows])
+    return shards.make(lake.root, f"extract/{content[:32]}", build)[0]
 
 
 def filled(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +83,8 @@ def filled(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
         "source": "web",
         "warc_file": "web-00000.warc.gz",
         "warc_offset": number,
+        "lang": "en",
+        "n_bytes": len(text.encode()),
         "n_chars": len(text),
-        "reject_reason": None,
         **row,
     }

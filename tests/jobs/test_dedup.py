@@ -23,7 +23,8 @@ BASE = [f"word{n}" for n in range(100)]
 
 
 def changed(*positions: int) -> str:
-    """The base text of 100 words with other words at these positions; one inner change costs 5 of its 96 shingles."""
+    """The base text of 100 words with other words at these positions; one inner change costs 5 of
+    its 96 shingles."""
     return " ".join(f"other{n}" if n in positions else word for n, word in enumerate(BASE))
 
 

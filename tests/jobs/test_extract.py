@@ -1,4 +1,5 @@
-"""The extract step: every record of every crawl file becomes one row, a crash costs one file, the result follows from the content."""
+"""The extract step: every record of every crawl file becomes one row, a crash costs one file, the
+result follows from the content."""
 
 import gzip
 import json

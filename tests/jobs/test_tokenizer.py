@@ -1,4 +1,5 @@
-"""The three tokenizers give any text back, and the step makes the same one from the same documents."""
+"""The three tokenizers give any text back, and the step makes the same one from the same
+documents."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -19,7 +19,7 @@ def test_a_training_listens_on_loopback_alone(
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     task = train_task(write_tokens(str(tmp_path / "lake"), size=1500), "listening", steps=100000)
-    listening = set()
+    listening: set[str] = set()
     with start_training(task, tmp_path, 2) as child:
         child.close_input()
         for event in child.events():

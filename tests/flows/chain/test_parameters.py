@@ -1,4 +1,5 @@
-"""One model for the command line, YAML and the form: precedence, presets, and errors that name the nearest right key."""
+"""One model for the command line, YAML and the form: precedence, presets, and errors that name the
+nearest right key."""
 
 from pathlib import Path
 

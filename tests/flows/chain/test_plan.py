@@ -1,14 +1,15 @@
-"""The dry run: digests are known before anything runs, reasons name the field that differs, and nothing is written."""
+"""The dry run: digests are known before anything runs, reasons name the field that differs, and
+nothing is written."""
 
 from pathlib import Path
 
 import pytest
 
-from flows.chain.chain import chain, start_of
+from flows.chain.bound import bound
+from flows.chain.chain import chain
 from flows.chain.parameters import parse
 from flows.chain.plan import plan, why
 from infra.errors import UsageError
-from infra.lake import Lake
 from infra.manifest import Counts
 from infra.step import Task
 
@@ -76,25 +77,39 @@ def test_a_changed_threshold_rebuilds_dedup_and_what_follows_but_not_extract(
     assert "threshold: 0.8 -> 0.7" in lines["dedup"].reason
 
 
-def test_the_crawl_counts_by_content_and_not_by_path(page: str, tmp_path: Path) -> None:
-    other = tmp_path / "elsewhere" / "renamed.html"
+def test_the_crawl_counts_by_name_and_content_and_not_by_its_folder(
+    page: str, tmp_path: Path
+) -> None:
+    other = tmp_path / "elsewhere" / "page.html"
     other.parent.mkdir()
     other.write_bytes(Path(page).read_bytes())
     digest = tasks(page, tmp_path / "a")[0].identity.digest
     assert tasks(str(other), tmp_path / "b")[0].identity.digest == digest
-    other.write_text("<p>flour</p>")
+    renamed = other.rename(other.with_name("renamed.html"))
+    assert tasks(str(renamed), tmp_path / "b")[0].identity.digest != digest
+    renamed.write_text("<p>flour</p>")
+    renamed.rename(other)
     assert tasks(str(other), tmp_path / "b")[0].identity.digest != digest
 
 
-def test_a_step_asked_for_raw_input_runs_only_what_leads_there(page: str, tmp_path: Path) -> None:
+def names(tasks: list[Task]) -> list[str]:
+    """The steps of tasks."""
+    return [task.step.name for task in tasks]
+
+
+def test_a_step_asked_for_raw_input_leaves_out_what_is_optional(page: str, tmp_path: Path) -> None:
     parameters = parse({"input": [page], "root": str(tmp_path / "lake")})
-    assert [t.step.name for t in chain(parameters, "dedup", quality=False)] == ["extract", "dedup"]
-    assert [t.step.name for t in chain(parameters, "train", quality=False)] == [
-        "extract",
-        "tokenizer",
-        "tokenize",
-        "train",
-    ]
+    assert names(chain(parameters, "dedup", whole=False)) == ["extract", "dedup"]
+    way = ["extract", "tokenizer", "tokenize", "train"]
+    assert names(chain(parameters, "train", whole=False)) == way
+
+
+def test_a_run_can_leave_out_an_optional_step(page: str, tmp_path: Path) -> None:
+    found = {t.step.name: t for t in tasks(page, tmp_path / "lake", without=["filter"])}
+    assert "filter" not in found
+    assert found["dedup"].inputs["documents"].digest == found["extract"].identity.digest
+    with pytest.raises(UsageError, match="'train' cannot be left out"):
+        tasks(page, tmp_path / "lake", without=["train"])
 
 
 def test_a_step_starts_from_an_artifact_with_the_tokenizer_that_made_it(
@@ -103,20 +118,44 @@ def test_a_step_starts_from_an_artifact_with_the_tokenizer_that_made_it(
     made = tasks(page, tmp_path / "lake")
     for task in made[:5]:
         finish(task)
-    lake = Lake.at(str(tmp_path / "lake"))
     parameters = parse({"root": str(tmp_path / "lake")})
-    start = start_of(lake, [], "train", "default")
-    (train,) = chain(parameters, "train", start, quality=False)
+    (train,) = chain(parameters, "train", whole=False)
     assert train.identity.digest == made[5].identity.digest
-    assert [
-        t.step.name
-        for t in chain(parameters, "tokenize", lake.find("dedup/default"), quality=False)
-    ] == ["tokenizer", "tokenize"]
+    named = parse({"root": str(tmp_path / "lake"), "input": ["dedup/default"]})
+    assert names(chain(named, "tokenize", whole=False)) == ["tokenizer", "tokenize"]
+
+
+def test_a_run_can_start_from_crawl_files_and_a_tokenizer_that_is_there(
+    page: str, tmp_path: Path
+) -> None:
+    made = tasks(page, tmp_path / "lake")
+    for task in made[:4]:
+        finish(task)
+    grown = tmp_path / "second.html"
+    grown.write_text("<p>more grain</p>")
+    values = {"root": str(tmp_path / "lake"), "input": [page, str(grown), "tokenizer/default"]}
+    found = {task.step.name: task for task in chain(parse(values))}
+    assert "tokenizer" not in found
+    assert found["tokenize"].inputs["tokenizer"].digest == made[3].identity.digest
+    assert len(found["extract"].crawl) == 2
+
+
+def test_inside_bound_the_crawl_is_what_it_was(page: str, tmp_path: Path) -> None:
+    folder = tmp_path / "crawl"
+    folder.mkdir()
+    (folder / "a.html").write_text("<p>grain</p>")
+    root = str(tmp_path / "lake")
+    parameters = parse({"input": [str(folder)], "root": root})
+    with bound(root, [str(folder)]):
+        before = chain(parameters)
+        (folder / "b.html").write_text("<p>arrives during the run</p>")
+        assert [t.identity.digest for t in chain(parameters)] == [t.identity.digest for t in before]
+    assert chain(parameters)[0].identity.digest != before[0].identity.digest
 
 
 def test_a_step_without_anything_to_read_says_what_it_needs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="train: no tokens named 'default'"):
-        start_of(Lake.at(str(tmp_path / "lake")), [], "train", "default")
+        chain(parse({"root": str(tmp_path / "lake")}), "train", whole=False)
 
 
 def test_the_reason_of_a_first_run_is_plain(page: str, tmp_path: Path) -> None:

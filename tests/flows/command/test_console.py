@@ -48,13 +48,23 @@ def test_quiet_prints_nothing(lake: Lake, capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_plan_shows_the_reason_and_what_to_expect(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [
-        Line("extract", "/lake/x", True, "there already", 1200, None, 0.0),
-        Line("train", "/lake/y", False, "train.rules [a-z] changed", None, 9_000_000, 83.2),
+        Line("extract", "/lake/x", True, "there already", "", 1200, None, 0.0),
+        Line(
+            "train",
+            "/lake/y",
+            False,
+            "train.rules [a-z] changed",
+            "encoded 4 there, 1 new",
+            None,
+            9_000_000,
+            83.2,
+        ),
     ]
     console.plan_table(lines)
     _, hit, rebuild = (" ".join(line.split()) for line in capsys.readouterr().out.splitlines())
     assert hit == "extract hit there already ~1,200"
-    assert rebuild == "train rebuild train.rules [a-z] changed ~9,000,000 ~1 min 23 s"
+    said = "train rebuild train.rules [a-z] changed encoded 4 there, 1 new ~9,000,000 ~1 min 23 s"
+    assert rebuild == said
 
 
 def test_artifacts_are_listed_with_short_digests(

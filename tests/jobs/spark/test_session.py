@@ -1,4 +1,5 @@
-"""The Spark session: checkpoints survive a crash, accounting is enforced, file contents do not depend on partitions."""
+"""The Spark session: checkpoints survive a crash, accounting is enforced, file contents do not
+depend on partitions."""
 
 import pytest
 from pyspark.sql import DataFrame

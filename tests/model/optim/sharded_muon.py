@@ -1,20 +1,19 @@
-"""Run under torchrun by test_optim: Muon on a matrix sharded by rows (9 rows on 2 processes) beside the same matrix whole."""
+"""Run by test_muon on 2 processes: Muon on a matrix sharded by rows, beside the same one whole."""
 
 import torch
 import torch.distributed as dist
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 from infra.process import emit
 from model.optim.muon import Muon
+from model.runtime import start_processes
 
 
 def main() -> None:
     """Three steps on both; rank 0 tells the largest difference."""
-    dist.init_process_group("gloo")
-    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    mesh = start_processes().mesh
     generator = torch.Generator().manual_seed(0)
-    whole = torch.nn.Parameter(torch.randn(9, 12, generator=generator))
+    whole = torch.nn.Parameter(torch.randn(9, 12, generator=generator))  # 9 rows on 2
     sharded = torch.nn.Parameter(distribute_tensor(whole.detach().clone(), mesh, [Shard(0)]))
     alone, together = (
         Muon([whole], lr=0.1, weight_decay=0.1),

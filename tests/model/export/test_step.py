@@ -1,6 +1,7 @@
 """Exported models, loaded by `transformers` as anybody would load them."""
 
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -48,10 +49,17 @@ def checkpoint_of(lake: Lake, shape: ModelConfig) -> tuple[Artifact, torch.nn.Mo
     return write_checkpoint(lake, model, shape, {}, {}), model
 
 
-def export_task(tokens: Tokens, checkpoint: Artifact, dtype: str = "fp32") -> Task:
+def export_task(
+    tokens: Tokens, checkpoint: Artifact, dtype: Literal["fp32", "bf16"] = "fp32"
+) -> Task:
     """The export of `checkpoint` with the lake's tokenizer."""
     inputs = {"checkpoints": checkpoint, "tokenizer": tokens.tokenizer}
     return Task(EXPORT, tokens.lake, "default", ExportParameters(dtype=dtype), inputs)
+
+
+def loaded(artifact: Artifact, **options: Any) -> Any:
+    """The exported model as `transformers` has it."""
+    return AutoModelForCausalLM.from_pretrained(artifact.uri, **options)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +73,7 @@ def test_transformers_computes_the_same_logits(
     checkpoint, model = checkpoint_of(tokens.lake, shape)
     task = export_task(tokens, checkpoint)
     manifest = run(task)
-    theirs, report = AutoModelForCausalLM.from_pretrained(
-        task.artifact.uri, output_loading_info=True
-    )
+    theirs, report = loaded(task.artifact, output_loading_info=True)
     assert type(theirs).__name__ == architecture == manifest.details["architecture"]
     assert (
         not report["missing_keys"]
@@ -97,7 +103,7 @@ def test_the_exported_folder_generates_with_transformers_as_with_us(tokens: Toke
     checkpoint, model = checkpoint_of(tokens.lake, QWEN3)
     task = export_task(tokens, checkpoint)
     run(task)
-    theirs = AutoModelForCausalLM.from_pretrained(task.artifact.uri)
+    theirs = loaded(task.artifact)
     assert theirs.generation_config.eos_token_id == 256
     prompt = torch.tensor([72, 101, 108])
     ours = generate(model, prompt, 12, context_tokens=64, temperature=0)
@@ -111,7 +117,7 @@ def test_bf16_weights_are_written_as_bf16(tokens: Tokens) -> None:
     checkpoint, _ = checkpoint_of(tokens.lake, QWEN3)
     task = export_task(tokens, checkpoint, "bf16")
     run(task)
-    assert AutoModelForCausalLM.from_pretrained(task.artifact.uri).dtype == torch.bfloat16
+    assert loaded(task.artifact).dtype == torch.bfloat16
 
 
 def test_llama_7b_has_the_names_and_shapes_of_transformers() -> None:
