@@ -117,7 +117,13 @@ def test_the_canonical_form_is_pinned() -> None:
 
 def test_the_place_does_not_enter_the_digest_but_each_declared_field_does() -> None:
     assert dataclasses.replace(DEDUP, kind="clean").digest == DEDUP.digest
-    for change in ({"step": "other"}, {"version": 4}, {"parameters": {}}, {"inputs": {}}):
+    changes: list[dict[str, Any]] = [
+        {"step": "other"},
+        {"version": 4},
+        {"parameters": {}},
+        {"inputs": {}},
+    ]
+    for change in changes:
         assert dataclasses.replace(DEDUP, **change).digest != DEDUP.digest
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -37,7 +38,7 @@ STEP = Step(
 )
 
 
-def task(lake: Lake, digest: str = "a" * 64, **values: float) -> Task:
+def task(lake: Lake, digest: str = "a" * 64, **values: Any) -> Task:
     """A task of the step with one input."""
     return Task(
         STEP,

@@ -141,7 +141,7 @@ def artifacts(draw: st.DrawFn, root: str) -> tuple[list[Stack], list[Model]]:
             made = [{name: next(values) for name in columns} for _ in range(size)]
             reason = st.sampled_from([None, None, "short", "long"])
             reasons = draw(st.lists(reason, min_size=size, max_size=size)) if judges else None
-            rows = [dict(row) for row in made]
+            rows: list[Row] = [dict(row) for row in made]
             for row, said in zip(rows, reasons or ()):
                 row[REASON] = said
             path = f"shards/m{layer}/s{shard}-1.parquet"
@@ -193,7 +193,7 @@ def test_any_stack_is_read_as_the_model_says(
 def two_layers(root: str, **changes: list[Row]) -> Stack:
     """Six rows with a text; of each second row a later layer says that it is dropped."""
     written = Written(root)
-    rows = {
+    rows: dict[str, list[Row]] = {
         "extract": [{"a": n, "b": 10 * n} for n in range(6)],
         "filter": [{"c": n, REASON: "odd" if n % 2 else None} for n in range(6)],
         "signals": [{"b": -n} for n in range(3)],
@@ -276,7 +276,8 @@ def test_without_the_steps_that_saw_all_rows_their_files_are_not_read(root: str)
 def test_a_layer_that_does_not_fit_is_an_error_that_names_it(
     root: str, name: str, column: str, rows: int, how: str
 ) -> None:
-    stack = two_layers(root, **{name: [{}] * rows})
+    empty: list[Row] = [{}] * rows
+    stack = two_layers(root, **{name: empty})
     with pytest.raises(GristmillError, match=rf"{name}/ab-1\.parquet: {how} rows than"):
         rows_of(root, stack, [column])
 
