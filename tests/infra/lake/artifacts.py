@@ -9,7 +9,7 @@ import pytest
 
 from infra import storage
 from infra.lake import Artifact, Lake, Writer
-from infra.lake.shards import NewShard, Shard, make
+from infra.lake.shards import NewShard, Shard, find, make
 from infra.manifest import Counts, FileEntry, Identity, Manifest
 
 DEDUP = Identity("dedup", "dedup", 1, {"threshold": 0.8}, {"documents": "0" * 64})
@@ -70,6 +70,18 @@ def shard_paths(lake: Lake) -> list[str]:
 def versions(count: int) -> list[Identity]:
     """So many identities of one step."""
     return [dataclasses.replace(DEDUP, version=2 + number) for number in range(count)]
+
+
+def made_from(parent: Manifest, kind: str = "clean") -> Identity:
+    """The identity of an artifact that is made from another one."""
+    return Identity(kind, kind, 1, {}, {parent.kind: parent.digest})
+
+
+def there(lake: Lake) -> set[str]:
+    """The names of the finished shards."""
+    found = {path.removesuffix(".json") for path in shard_paths(lake) if path.endswith(".json")}
+    assert all(find(lake.root, name) for name in found)
+    return found
 
 
 def own_files(manifest: Manifest) -> list[tuple[str, int]]:
