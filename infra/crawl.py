@@ -104,8 +104,9 @@ def _remembered(lake_root: str) -> dict[Key, str]:
         return {}
     # pyarrow says OSError too for what it cannot make sense of.
     with contextlib.suppress(pa.ArrowException, OSError):
-        source = pa.BufferReader(data)
-        table = pq.read_table(source, schema=SCHEMA, page_checksum_verification=True)
+        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        if table.schema != SCHEMA or any(column.null_count for column in table.columns):
+            return {}
         columns = table.to_pydict()
         keys = zip(columns["path"], columns["size"], columns["mtime"], strict=True)
         return dict(zip(keys, columns["sha256"], strict=True))

@@ -1,10 +1,11 @@
-"""The manifest: pinned digests, a canonical form that folds nothing, and a text that is read back
-whole or refused in one line."""
+"""The manifest: pinned digests, a form that folds nothing, a text read back whole or refused."""
 
 import dataclasses
 import enum
+import functools
 import json
 import math
+import operator
 import re
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from infra.errors import GristmillError
 from infra.manifest import (
+    FORMAT,
     Counts,
     FileEntry,
     Identity,
@@ -50,6 +52,13 @@ DEDUP = Identity(
     {"documents": EXTRACT.digest},
 )
 
+FOLDER = f"dedup/default/{DEDUP.digest[:12]}"
+
+
+def no_list(name: str) -> list[FileEntry]:
+    """For a manifest that holds its list of files."""
+    raise AssertionError(f"{name} is asked for")
+
 
 def typed(value: Any) -> Any:
     """A form that is equal for the same value of the same types only."""
@@ -74,11 +83,14 @@ def shuffled(value: Any) -> Any:
 def manifest(**changes: Any) -> Manifest:
     """A manifest whose digest is that of its fields."""
     files = [
-        FileEntry("part-0.parquet", 10, "ab" * 32, 3),
-        FileEntry("rejected/part-0.parquet", 5, "cd" * 32, 1),
+        FileEntry("shards/extract/ab-1.parquet", 10, "ab" * 32, 3, shard=0),
+        FileEntry("shards/extract/rejected/ab-1.parquet", 5, "cd" * 32, 1, shard=0),
+        FileEntry("shards/signatures/cd-1.parquet", 6, "ef" * 32, 3, shard=0, layer=-1),
+        FileEntry(f"{FOLDER}/part-0.parquet", 7, "01" * 32, 2, shard=0, layer=1),
+        FileEntry(f"{FOLDER}/rejected/part-0.parquet", 8, "23" * 32, 1, shard=0, layer=1),
     ]
     values: dict[str, Any] = {
-        "format": 1,
+        "format": FORMAT,
         "kind": DEDUP.kind,
         "name": "default",
         **DEDUP.declared(),
@@ -105,7 +117,13 @@ def test_the_canonical_form_is_pinned() -> None:
 
 def test_the_place_does_not_enter_the_digest_but_each_declared_field_does() -> None:
     assert dataclasses.replace(DEDUP, kind="clean").digest == DEDUP.digest
-    for change in ({"step": "other"}, {"version": 4}, {"parameters": {}}, {"inputs": {}}):
+    changes: list[dict[str, Any]] = [
+        {"step": "other"},
+        {"version": 4},
+        {"parameters": {}},
+        {"inputs": {}},
+    ]
+    for change in changes:
         assert dataclasses.replace(DEDUP, **change).digest != DEDUP.digest
 
 
@@ -174,7 +192,29 @@ def test_what_has_no_form_is_refused_with_its_place(value: Any, where: str) -> N
 
 
 def test_a_manifest_survives_its_json() -> None:
-    assert Manifest.from_json(manifest().to_json(), "here") == manifest()
+    assert Manifest.from_json(manifest().to_json(), "here", no_list) == manifest()
+
+
+def test_a_manifest_survives_its_json_with_the_files_beside() -> None:
+    text = manifest().to_json("_FILES.parquet")
+    lists = {"_FILES.parquet": manifest().files}
+    assert Manifest.from_json(text, "here", lists.__getitem__) == manifest()
+    assert b"sha256" not in text
+
+
+def test_a_damaged_list_beside_is_a_damaged_manifest() -> None:
+    def damaged(name: str) -> list[FileEntry]:
+        raise ValueError(f"{name} is missing")
+
+    with pytest.raises(GristmillError, match=r"^here: damaged manifest \(_F is missing\); delete"):
+        Manifest.from_json(manifest().to_json("_F"), "here", damaged)
+
+
+def test_another_format_says_what_to_do() -> None:
+    text = manifest(format=1).to_json()
+    said = f"^here: manifest format 1, this version reads {FORMAT}: remove this lake, or name "
+    with pytest.raises(GristmillError, match=said):
+        Manifest.from_json(text, "here", no_list)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +225,8 @@ def test_a_manifest_survives_its_json() -> None:
         lambda text: b"\xff\xfe" + text,
         lambda text: b"[1, 2]",
         lambda text: b"null",
-        lambda text: text.replace(b'"format": 1', b'"format": 2'),
+        lambda text: text.replace(b'"format": 2', b'"format": 1'),
+        lambda text: text.replace(b'"files": [', b'"files": [7, '),
         lambda text: text.replace(b'"counts"', b'"count"'),
         lambda text: text.replace(b'"sha256"', b'"sha1"'),
         lambda text: text.replace(b'"threshold": 0.8', b'"threshold": 0.9'),
@@ -194,20 +235,88 @@ def test_a_manifest_survives_its_json() -> None:
 )
 def test_a_damaged_manifest_is_one_line_that_says_where(damage: Any) -> None:
     with pytest.raises(GristmillError, match=r"^s3://b/x/_MANIFEST\.json: ") as caught:
-        Manifest.from_json(damage(manifest().to_json()), "s3://b/x/_MANIFEST.json")
+        Manifest.from_json(damage(manifest().to_json()), "s3://b/x/_MANIFEST.json", no_list)
     assert "\n" not in str(caught.value)
 
 
-def test_rejected_rows_are_not_data() -> None:
-    assert [entry.path for entry in manifest().data_files()] == ["part-0.parquet"]
+def test_neither_rejected_rows_nor_what_was_made_on_the_way_are_data() -> None:
+    assert [entry.path for entry in manifest().data_files()] == [
+        "shards/extract/ab-1.parquet",
+        f"{FOLDER}/part-0.parquet",
+    ]
 
 
-def test_equal_results_have_equal_content_whatever_the_parts_are_called() -> None:
+@pytest.mark.parametrize(
+    ("path", "rejected"),
+    [
+        ("shards/extract/rejected/ab-1.parquet", True),
+        ("dedup/default/012345678901/rejected/part-0.parquet", True),
+        ("tokens/default/012345678901/rejected/no-tokens/0.parquet", True),
+        ("dedup/rejected/012345678901/part-0.parquet", False),
+        ("rejected/default/012345678901/part-0.parquet", False),
+        ("shards/rejected/ab-1.parquet", False),
+        ("dedup/default/012345678901/rejected", False),
+    ],
+)
+def test_rejected_rows_lie_in_a_folder_of_their_own(path: str, rejected: bool) -> None:
+    assert FileEntry(path, 1, "ab").is_rejected == rejected
+    assert FileEntry(path, 1, "ab").is_shard == path.startswith("shards/")
+
+
+def test_equal_results_have_equal_content_whatever_their_files_are_called() -> None:
+    def renamed(path: str) -> str:
+        return path.replace("ab-1", "cd-2").replace("part-0", "part-7").replace("default", "other")
+
     files = manifest().files
-    renamed = [dataclasses.replace(files[0], path="part-7.parquet"), files[1]]
-    moved = [dataclasses.replace(files[0], path="rejected/part-1.parquet"), files[1]]
-    assert content_of(renamed[::-1]) == content_of(files)
-    assert content_of(moved) != content_of(files)
+    others = [dataclasses.replace(entry, path=renamed(entry.path)) for entry in files]
+    assert content_of(others[::-1]) == content_of(files)
+
+
+@pytest.mark.parametrize(
+    ("path", "other"),
+    [
+        ("shards/extract/ab-1.parquet", "shards/filter/ab-1.parquet"),
+        ("shards/extract/ab-1.parquet", "shards/extract/rejected/ab-1.parquet"),
+        ("dedup/default/ab/part-0.parquet", "dedup/default/ab/rejected/part-0.parquet"),
+        ("tokens/default/ab/train/0.parquet", "tokens/default/ab/val/0.parquet"),
+    ],
+)
+def test_a_file_counts_with_its_kind(path: str, other: str) -> None:
+    assert content_of([FileEntry(path, 1, "ab")]) != content_of([FileEntry(other, 1, "ab")])
+    assert content_of([FileEntry(path, 1, "ab")]) != content_of([FileEntry(path, 1, "cd")])
+
+
+COUNTS = st.builds(
+    Counts,
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)),
+    st.dictionaries(st.sampled_from("xyz"), st.integers(0, 9)),
+)
+
+
+def test_counts_add_up_name_by_name() -> None:
+    one = Counts(5, 3, {"short": 2}, {"tokens": 7})
+    other = Counts(4, 1, {"short": 1, "long": 2}, {"bytes": 9})
+    both = Counts(9, 4, {"long": 2, "short": 3}, {"bytes": 9, "tokens": 7})
+    assert one + other == both
+    assert list((one + other).rejected) == ["long", "short"]
+    assert (one.rejected, other.rejected) == ({"short": 2}, {"short": 1, "long": 2})
+
+
+@given(COUNTS, COUNTS, COUNTS)
+def test_counts_may_be_added_in_any_order(one: Counts, two: Counts, three: Counts) -> None:
+    assert (one + two) + three == one + (two + three)
+    assert one + two == two + one
+    assert one + Counts() == one
+
+
+@given(st.lists(COUNTS))
+def test_what_adds_up_in_parts_adds_up_together(parts: list[Counts]) -> None:
+    def balanced(part: Counts) -> Counts:
+        return dataclasses.replace(part, rows_in=part.rows_out + sum(part.rejected.values()))
+
+    functools.reduce(operator.add, map(balanced, parts), Counts()).check("dedup")
 
 
 def test_a_lost_row_is_refused_with_the_numbers() -> None:

@@ -1,17 +1,20 @@
-"""Steps and tasks: the identity of a task follows from its declaration, and survives the way to a
-child process."""
+"""Steps and tasks: a task's identity follows from its declaration and survives its request."""
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from infra import storage
+from infra.crawl import Source
 from infra.errors import UsageError
 from infra.lake import Artifact, Lake
+from infra.lake.shards import ShardMap
 from infra.manifest import Counts
 from infra.parameters import option, parameters
-from infra.step import Source, Step, Task, sources_of, summary
+from infra.step import Launch, Step, Task, summary
 
 
 @parameters
@@ -27,13 +30,15 @@ STEP = Step(
     name="dedup",
     kind="dedup",
     version=1,
+    help="Drop documents that are there already.",
     parameters=Threshold,
-    inputs=("documents",),
+    reads=("documents",),
     module="jobs.dedup",
+    launch=Launch.SPARK,
 )
 
 
-def task(lake: Lake, digest: str = "a" * 64, **values: float) -> Task:
+def task(lake: Lake, digest: str = "a" * 64, **values: Any) -> Task:
     """A task of the step with one input."""
     return Task(
         STEP,
@@ -59,15 +64,27 @@ def test_the_identity_follows_parameters_and_inputs_but_no_places(
     assert task(lake, digest="b" * 64).identity.digest != digest
 
 
-def test_the_identity_follows_the_content_of_the_crawl_but_not_its_place(lake: Lake) -> None:
+def test_the_identity_follows_the_crawl_wherever_it_lies(lake: Lake) -> None:
     def digest(*sources: Source) -> str:
-        return Task(STEP, lake, "default", Threshold(), crawl=list(sources)).identity.digest
+        return Task(STEP, lake, "default", Threshold(), crawl=sources).identity.digest
 
-    one, other = Source("/a/x.warc", 3, "c1"), Source("/a/y.warc", 4, "c2")
-    assert digest(one, other) == digest(
-        Source("s3://b/y.warc", 4, "c2"), Source("s3://b/x.warc", 3, "c1")
-    )
+    one, other = Source("/a/x.warc", "x.warc", 3, "c1"), Source("/a/y.warc", "y.warc", 4, "c2")
+    moved = (Source("s3://b/y.warc", "y.warc", 4, "c2"), Source("s3://b/x.warc", "x.warc", 3, "c1"))
+    assert digest(one, other) == digest(*moved)
     assert len({digest(one), digest(other), digest(one, other), digest(one, one)}) == 4
+
+
+def test_a_step_plays_its_kind_unless_it_names_a_role() -> None:
+    assert STEP.plays == "dedup"
+    assert dataclasses.replace(STEP, role="documents").plays == "documents"
+
+
+def test_a_step_has_no_maps_unless_it_says_so(lake: Lake) -> None:
+    shard_map = ShardMap("signatures", 1, {}, (), pa.schema([]), iter)
+    assert STEP.maps(task(lake)) == ()
+    with_maps = dataclasses.replace(STEP, maps=lambda task: (shard_map,))
+    assert with_maps.maps(task(lake)) == (shard_map,)
+    assert with_maps == STEP
 
 
 def test_a_task_survives_its_request(lake: Lake) -> None:
@@ -77,7 +94,7 @@ def test_a_task_survives_its_request(lake: Lake) -> None:
         "name",
         Threshold(threshold=1e-3, partitions=3),
         task(lake).inputs,
-        [Source("/a/x.warc", 3, "c1")],
+        (Source("/a/x.warc", "x.warc", 3, "c1"),),
     )
     received = Task.from_request(STEP, json.loads(json.dumps(sent.request())))
     assert received == sent
@@ -89,21 +106,6 @@ def test_a_request_with_a_wrong_key_is_one_line(lake: Lake) -> None:
     request["parameters"]["treshold"] = 1
     with pytest.raises(UsageError, match=r"unknown key 'dedup\.treshold'; nearest: 'threshold'"):
         Task.from_request(STEP, request)
-
-
-def test_sources_are_each_file_once_with_its_content(root: str) -> None:
-    for name in ("b.warc", "a.warc"):
-        storage.write_bytes(storage.join(root, name), b"same")
-    found = sources_of([root, f"{root}/*.warc", f"{root}/a.warc"])
-    assert [source.uri for source in found] == [f"{root}/a.warc", f"{root}/b.warc"]
-    assert {(source.size_bytes, source.content) for source in found} == {(4, found[0].content)}
-    storage.write_bytes(storage.join(root, "a.warc"), b"diff")
-    assert sources_of([root])[0].content != found[0].content
-
-
-def test_a_source_that_is_not_there_is_named(lake: Lake) -> None:
-    with pytest.raises(UsageError, match="no such file"):
-        sources_of([f"{lake.root}/*.warc.gz"])
 
 
 def test_the_summary_has_the_fields_of_every_step_and_no_detail_hides_them(lake: Lake) -> None:

@@ -41,6 +41,7 @@ def test_globs_directories_and_files_name_crawl_files(
     found = storage.expand(crawl + pattern)
     assert [info.uri for info in found] == [storage.join(crawl, name) for name in expected]
     assert all(info.size_bytes == 2 for info in found)
+    assert all(info.modified == storage.modified(info.uri) for info in found)
 
 
 def test_a_file_with_a_glob_sign_in_its_name_is_found(root: str) -> None:

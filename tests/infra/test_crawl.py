@@ -1,0 +1,185 @@
+"""Crawl files: each once, by name and content; what the lake remembers is not read again."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import storage
+from infra.crawl import MEMORY, Source, crawl_digest, remember, sources_of
+from infra.errors import UsageError
+from tests.s3_server import Application, forget_s3, make_bucket, one_at_a_time, s3_server, use_s3
+
+LONG_AGO = 1_000_000.5
+
+
+@pytest.fixture
+def lake_root(tmp_path: Path) -> str:
+    """Where the memory is."""
+    return str(tmp_path / "lake")
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """A crawl file that has not changed for long."""
+    path = tmp_path / "crawl" / "page.html"
+    path.parent.mkdir()
+    put(path, b"same")
+    return path
+
+
+def put(path: Path, content: bytes, modified: float = LONG_AGO) -> None:
+    """Write the file as if it had been written then."""
+    path.write_bytes(content)
+    os.utime(path, (modified, modified))
+
+
+def bound(path: Path, lake_root: str) -> Source:
+    """The file, bound and remembered as a run does it."""
+    sources = sources_of([str(path)], lake_root)
+    remember(sources, lake_root)
+    return sources[0]
+
+
+def test_sources_are_each_file_once_with_its_content(root: str) -> None:
+    for name in ("b.warc", "a.warc"):
+        storage.write_bytes(storage.join(root, name), b"same")
+    found = sources_of([root, f"{root}/*.warc", f"{root}/a.warc"], root)
+    assert [source.uri for source in found] == [f"{root}/a.warc", f"{root}/b.warc"]
+    assert [source.name for source in found] == ["a.warc", "b.warc"]
+    assert {(source.size_bytes, source.content) for source in found} == {(4, found[0].content)}
+    storage.write_bytes(storage.join(root, "a.warc"), b"diff")
+    assert sources_of([root], root)[0].content != found[0].content
+
+
+def test_a_pattern_that_names_nothing_is_an_error(root: str) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        sources_of([f"{root}/*.warc.gz"], root)
+
+
+def test_the_digest_follows_names_sizes_and_contents_but_not_places() -> None:
+    one, other = Source("/a/x", "x", 3, "c1", LONG_AGO), Source("/a/y", "y", 4, "c2")
+    moved = [Source("s3://b/y", "y", 4, "c2"), Source("s3://b/x", "x", 3, "c1")]
+    assert crawl_digest([one, other]) == crawl_digest(moved)
+    others = [
+        [one],
+        [other],
+        [one, one, other],
+        [one, Source("/a/y", "z", 4, "c2")],
+        [one, Source("/a/y", "y", 5, "c2")],
+        [one, Source("/a/y", "y", 4, "c3")],
+    ]
+    digests = {crawl_digest(sources) for sources in [[one, other], *others]}
+    assert len(digests) == 1 + len(others)
+
+
+def test_a_remembered_file_is_not_read_again(page: Path, lake_root: str) -> None:
+    first = bound(page, lake_root)
+    assert first.content == storage.content_hash(str(page))
+    put(page, b"diff")
+    assert bound(page, lake_root) == first
+
+
+def test_only_new_files_are_read(page: Path, lake_root: str) -> None:
+    first = bound(page, lake_root)
+    put(page, b"diff")
+    new = page.with_name("second.html")
+    put(new, b"new")
+    found = sources_of([str(page.parent)], lake_root)
+    assert found[0] == first
+    assert found[1].content == storage.content_hash(str(new))
+    remember(found, lake_root)
+    put(new, b"old")
+    assert sources_of([str(page.parent)], lake_root) == found
+
+
+def test_a_file_whose_mtime_or_size_has_changed_is_read_again(page: Path, lake_root: str) -> None:
+    contents = [bound(page, lake_root).content]
+    for content, modified in ((b"diff", LONG_AGO + 0.25), (b"longer", LONG_AGO + 0.25)):
+        put(page, content, modified)
+        contents.append(bound(page, lake_root).content)
+        assert contents[-1] == storage.content_hash(str(page))
+    assert len(set(contents)) == 3
+
+
+def test_binding_alone_writes_nothing(page: Path, lake_root: str) -> None:
+    sources_of([str(page)], lake_root)
+    assert storage.list_files(lake_root) == []
+
+
+def test_a_file_that_was_just_written_is_not_remembered(page: Path, lake_root: str) -> None:
+    page.write_bytes(b"same")
+    now = page.stat().st_mtime
+    bound(page, lake_root)
+    assert storage.list_files(lake_root) == []
+    put(page, b"diff", now)
+    assert bound(page, lake_root).content == storage.content_hash(str(page))
+
+
+def test_a_file_that_changed_after_it_was_bound_is_not_remembered(
+    page: Path, lake_root: str
+) -> None:
+    sources = sources_of([str(page)], lake_root)
+    put(page, b"diff", LONG_AGO + 1)
+    remember(sources, lake_root)
+    assert storage.list_files(lake_root) == []
+
+
+def test_a_link_is_as_old_as_what_it_leads_to(page: Path, lake_root: str) -> None:
+    link = page.with_name("link.html")
+    link.symlink_to(page)
+    first = bound(link, lake_root)
+    assert first.modified == LONG_AGO
+    put(page, b"diff", LONG_AGO + 1)
+    assert bound(link, lake_root).content == storage.content_hash(str(page)) != first.content
+
+
+def cut(data: bytes) -> Iterator[bytes]:
+    """The file, cut short."""
+    yield from (data[:size] for size in range(0, len(data), 97))
+
+
+def flipped(data: bytes) -> Iterator[bytes]:
+    """The file with one byte changed, each seventh in turn."""
+    for place in range(0, len(data), 7):
+        yield data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", [cut, flipped])
+def test_a_damaged_memory_is_none(
+    page: Path, lake_root: str, damage: Callable[[bytes], Iterator[bytes]]
+) -> None:
+    first = bound(page, lake_root)
+    where = storage.join(lake_root, MEMORY)
+    for damaged in damage(storage.read_bytes(where)):
+        Path(where).write_bytes(damaged)
+        assert bound(page, lake_root) == first
+
+
+def test_an_object_counts_with_its_etag_and_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def watched(application: Application) -> Application:
+        serve = one_at_a_time(application)
+
+        def answer(environment: dict[str, Any], start: Any) -> Any:
+            asked.append((environment["REQUEST_METHOD"], environment["PATH_INFO"]))
+            return serve(environment, start)
+
+        return answer
+
+    with s3_server(watched) as endpoint:
+        use_s3(endpoint, monkeypatch)
+        make_bucket("crawl")
+        storage.write_bytes("s3://crawl/web/a.warc", b"same")
+        asked.clear()
+        (source,) = sources_of(["s3://crawl/web/*.warc"], "s3://crawl/lake")
+        remember([source], "s3://crawl/lake")
+        assert len(source.content) == 32
+        assert ("GET", "/crawl/web/a.warc") not in asked
+        assert storage.read_bytes(source.uri) == b"same"
+        assert ("GET", "/crawl/web/a.warc") in asked
+        assert storage.list_files("s3://crawl/lake") == []
+        forget_s3()
