@@ -10,6 +10,9 @@ import pytest
 
 os.environ.setdefault("SPARK_MASTER", "local[2]")
 os.environ.setdefault("GRISTMILL_DRIVER_MEMORY", "2g")
+# Half the CPU of a JVM that lives for a minute goes into compiling what it runs.
+SHORT_LIVED = "spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+os.environ.setdefault("GRISTMILL_SPARK_CONF", SHORT_LIVED)
 
 from infra.lake import Artifact, Lake, shards
 from infra.lake.shards import NewShard, Shard

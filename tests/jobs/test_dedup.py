@@ -16,7 +16,7 @@ from infra.errors import GristmillError
 from infra.lake import Artifact, Lake
 from infra.lake.rows import read_rows
 from infra.step import Task
-from jobs.dedup import STEP, DedupParameters, run
+from jobs.dedup import STEP, DedupParameters, maps, run
 from jobs.spark.session import Session
 
 Make = Callable[..., Artifact]
@@ -60,6 +60,22 @@ def texts_left(task: Task) -> list[str]:
     ]
 
 
+Rows = dict[str, dict[str, Any]]
+
+
+class Wide(Session):
+    """The session as if it had so many cores: it plans as many partitions."""
+
+    def __init__(self, session: Session, lake: Lake, cores: int) -> None:
+        super().__init__(session.spark, lake.root)
+        self._cores = cores
+
+    @property
+    def cores(self) -> int:
+        """What the test says."""
+        return self._cores
+
+
 ROWS: list[dict[str, Any]] = [
     {"url": "base", "text": changed() + "  and a little\nmore at the end", "source": "a"},
     {"url": "copy", "text": changed().upper() + " and a little more at the end", "source": "a"},
@@ -94,9 +110,6 @@ def kept(result: Task) -> dict[str, dict[str, Any]]:
 def removed(result: Task) -> dict[str, dict[str, Any]]:
     """Removed rows by URL."""
     return by_url(own_rows(result, rejected=True))
-
-
-Rows = dict[str, dict[str, Any]]
 
 
 def test_the_longest_text_of_a_cluster_stays_and_names_it(kept: Rows, removed: Rows) -> None:
@@ -190,41 +203,32 @@ def crowd(seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.mark.parametrize(("shards", "cores"), [(2, 7), (5, 1), (80, 3)])
-def test_the_result_does_not_depend_on_shards_or_cores(
-    spark: Session,
-    tmp_path_factory: pytest.TempPathFactory,
-    documents_artifact: Make,
-    shards: int,
-    cores: int,
+@pytest.fixture(scope="module")
+def plain(
+    spark: Session, tmp_path_factory: pytest.TempPathFactory, documents_artifact: Make
+) -> Task:
+    """The crowd over nine shards."""
+    lake = Lake.at(str(tmp_path_factory.mktemp("plain") / "lake"))
+    return deduplicate(spark, lake, documents_artifact(lake, crowd(0), shards=9))
+
+
+def test_the_result_does_not_depend_on_shards_or_the_order_of_rows(
+    session: Session, lake: Lake, documents_artifact: Make, plain: Task
 ) -> None:
-    rows = crowd(0)
-    found = []
-    for pieces, width, order in ((1, 2, rows), (shards, cores, list(reversed(rows)))):
-        lake = Lake.at(str(tmp_path_factory.mktemp("lake")))
-        wide = Session(spark.spark, lake.root)
-        wide.cores = width
-        parameters = DedupParameters()
-        documents = documents_artifact(lake, order, shards=pieces)
-        task = Task(STEP, lake, "test", parameters, {"documents": documents})
-        run(wide, task)
-        found.append(outcome(task))
-    assert found[0] == found[1]
-    assert len(found[0]) == 80
-    assert sum(dup[3] is not None for dup in found[0].values()) > 20
+    documents = documents_artifact(lake, list(reversed(crowd(0))), shards=30)
+    found = outcome(deduplicate(session, lake, documents))
+    assert found == outcome(plain)
+    assert len(found) == 80
+    assert sum(reason is not None for *_, reason in found.values()) > 20
 
 
 def test_the_files_are_the_same_whatever_the_cores(
-    session: Session, lake: Lake, documents_artifact: Make, tmp_path: Path
+    session: Session, lake: Lake, documents_artifact: Make, plain: Task
 ) -> None:
-    contents = []
-    for cores, place in ((1, lake), (6, Lake.at(str(tmp_path / "other")))):
-        wide = Session(session.spark, place.root)
-        wide.cores = cores
-        documents = documents_artifact(place, crowd(1), shards=9)
-        task = Task(STEP, place, "test", DedupParameters(), {"documents": documents})
-        contents.append(run(wide, task).content)
-    assert contents[0] == contents[1]
+    documents = documents_artifact(lake, crowd(0), shards=9)
+    task = Task(STEP, lake, "test", DedupParameters(), {"documents": documents})
+    manifest = run(Wide(session, lake, 7), task)
+    assert manifest.content == plain.artifact.require().content
 
 
 def test_a_duplicate_in_another_shard_is_found(
@@ -250,18 +254,22 @@ def test_signatures_are_made_once_for_any_threshold_and_cap(
 ) -> None:
     documents = documents_artifact(lake, crowd(2)[:20], shards=2)
     folder = Path(lake.root, "shards", "signatures")
+    stamps = []
+    for values in ({}, {"threshold": 0.5, "bucket_cap": 2, "max_source_loss": 1.0}):
+        deduplicate(session, lake, documents, **values)
+        stamps.append({path.name: path.stat().st_mtime_ns for path in folder.iterdir()})
+    assert stamps[0] == stamps[1]
+    assert len(stamps[0]) == 4  # of each shard the file and its note
 
-    def signatures() -> dict[str, int]:
-        return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
-    deduplicate(session, lake, documents)
-    before = signatures()
-    deduplicate(session, lake, documents, threshold=0.5)
-    deduplicate(session, lake, documents, bucket_cap=2)
-    assert signatures() == before
-    assert len(before) == 4  # of each shard the file and its note
-    deduplicate(session, lake, documents, seed=1)
-    assert len(signatures()) == 8
+@pytest.mark.parametrize("changed", ["shingle_words", "bands", "rows", "seed"])
+def test_what_changes_a_signature_makes_it_again(lake: Lake, changed: str) -> None:
+    documents = Artifact(lake.root, "documents", "test", "0" * 64)
+    names = []
+    for values in ({}, {changed: 7}):
+        task = Task(STEP, lake, "test", DedupParameters(**values), {"documents": documents})
+        names.append(maps(task)[0].shard_name(["extract/ab"]))
+    assert names[0] != names[1]
 
 
 def test_a_bucket_over_the_cap_is_counted_and_compared_with_its_best(
