@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -102,7 +103,7 @@ def test_a_large_jsonl_file_is_cut_into_parts_that_follow_each_other(tmp_path: P
     bounds = [(part.start, part.end) for part in parts if part]
     assert bounds[0][0] == 0
     assert bounds[-1][1] == size
-    assert all(end == start for (_, end), (start, _) in zip(bounds, bounds[1:], strict=False))
+    assert all(end == start for (_, end), (start, _) in pairwise(bounds))
     assert len({json.dumps(bundle.identity()) for bundle in found}) == len(found)
 
 
