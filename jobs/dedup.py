@@ -33,6 +33,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from infra.errors import GristmillError
+from infra.lake import parquet
 from infra.lake.parquet import RowsFile
 from infra.lake.rows import Stack, read_rows, stacks_of
 from infra.lake.shards import Shard, ShardMap
@@ -41,9 +42,17 @@ from infra.parameters import option, parameters
 from infra.step import DOCUMENTS, Launch, Rate, Step, Task
 from jobs.near_duplicates import pairs
 from jobs.near_duplicates.signatures import SIGNED, sign_batches
-from jobs.spark.documents import layer_files, layers_in, numbered, rows_of_shards, schema_of
+from jobs.spark.documents import (
+    BATCH_ROWS,
+    layer_files,
+    layers_in,
+    numbered,
+    rows_of_shards,
+    schema_of,
+)
 from jobs.spark.maps import map_shards, tally
 from jobs.spark.parts import attempt_name, write_partitions
+from jobs.spark.places import answers_at, tasks_for
 from jobs.spark.session import Session
 
 ROWS_PER_FILE = 50_000
@@ -65,6 +74,7 @@ LISTED = pa.schema(
     ]
 )
 LABELS = pa.schema([("shard", pa.int32()), ("row", pa.int32()), ("dup", DUP)])
+NODES = pa.schema([("node", pa.int64()), ("shard", pa.int32()), ("row", pa.int32())])
 REMOVED = LISTED.append(pa.field("reject_reason", pa.string()))
 COLUMNS = ("doc_id", "url", "source", "n_bytes")
 
@@ -166,9 +176,7 @@ def duplicates(
     unique = pairs.representatives(documents)
     buckets = pairs.kept_for_the_step(pairs.buckets_of(unique))
     candidates = pairs.kept_for_the_step(pairs.candidate_pairs(buckets, p.bucket_cap))
-    shingles = rows_of_shards(
-        session, signed, ["row", "shingles"], "shard int, row int, shingles binary"
-    ).select(pairs.node_of().alias("node"), "shingles")
+    shingles = pairs.kept_for_the_step(shingles_at(session, signed, pairs.ends_of(candidates)))
     edges = pairs.verified(candidates, shingles, p.threshold).toArrow()
     near, counts = pairs.near_labels(session, unique, edges)
     details = {
@@ -177,6 +185,28 @@ def duplicates(
         **counts,
     }
     return pairs.labelled(documents, near), details
+
+
+def shingles_at(session: Session, signed: list[Shard], nodes: DataFrame) -> DataFrame:
+    """node and shingles of these nodes (node, shard, row), each once. Workers read them from the
+    shards: what no pair needs is not shuffled."""
+    root = session.root
+    paths = [shard.data.path for shard in signed]
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        found = list(batches)
+        wanted = pa.Table.from_batches(found) if found else NODES.empty_table()
+        for shard in pc.unique(wanted["shard"]).sort().to_pylist():
+            here = wanted.filter(pc.equal(wanted["shard"], shard)).combine_chunks()
+            for rows in parquet.batches(root, paths[shard], ["row", "shingles"], BATCH_ROWS):
+                place = pc.index_in(rows.column("row"), here["row"].combine_chunks())
+                rows, place = rows.filter(place.is_valid()), place.drop_null()
+                node = here["node"].combine_chunks().take(place)
+                columns = [node, rows.column("shingles")]
+                yield pa.RecordBatch.from_arrays(columns, names=["node", "shingles"])
+
+    placed = nodes.repartition(tasks_for(session, len(paths)), "shard")
+    return placed.mapInArrow(read, "node long, shingles binary")
 
 
 def write_listed(
@@ -193,13 +223,21 @@ def write_listed(
         found = list(batches)
         known = pa.Table.from_batches(found) if found else LABELS.empty_table()
         mine = stacks[number * width : (number + 1) * width]
-        if mine:
-            yield write_range(root, folder, number, mine, known, layer)
+        yield write_range(root, folder, number, mine, known, layer)
 
     placed = labels.withColumn("place", F.floor(F.col("shard") / width).cast("int"))
-    return write_partitions(
-        placed.repartitionById(files, "place").select("shard", "row", "dup"), write
-    )
+    ranges = placed.repartitionById(files, "place").select("shard", "row", "dup")
+    written = write_partitions(ranges, write)
+    # Spark plans partitions away where no row at all is left: a corpus without a duplicate.
+    missing = sorted(set(range(files)).difference(said["range"] for said in written))
+    none = LABELS.empty_table()
+
+    def write_without(place: int) -> dict[str, Any]:
+        number = missing[place]
+        mine = stacks[number * width : (number + 1) * width]
+        return write_range(root, folder, number, mine, none, layer)
+
+    return [*written, *answers_at(session, len(missing), write_without)]
 
 
 def write_range(
@@ -230,6 +268,7 @@ def write_range(
         for entry in (kept_file.entry, removed_file.entry)
     ]
     return {
+        "range": number,
         "files": [dataclasses.asdict(entry) for entry in entries],
         "counts": dataclasses.asdict(counts),
         "sources": sources,

@@ -28,6 +28,13 @@ def node_of() -> Column:
     return F.shiftleft(F.col("shard").cast("long"), 32) + F.col("row")
 
 
+def _place() -> list[Column]:
+    """shard and row of a node."""
+    shard = F.shiftright("node", 32).cast("int")
+    row = F.col("node").bitwiseAND(F.lit(0xFFFFFFFF)).cast("int")
+    return [shard.alias("shard"), row.alias("row")]
+
+
 def quality() -> list[Column]:
     """The order in which documents are preferred: longest text, then document id, then place."""
     return [F.col("length").desc(), F.col("doc_id"), F.col("node")]
@@ -95,6 +102,12 @@ def candidate_pairs(buckets: DataFrame, cap: int) -> DataFrame:
     return each.union(star).distinct()
 
 
+def ends_of(pairs: DataFrame) -> DataFrame:
+    """node, shard and row of the documents in pairs, once for each pair."""
+    nodes = pairs.select(F.explode(F.array("left", "right")).alias("node"))
+    return nodes.select("node", *_place())
+
+
 def verified(pairs: DataFrame, shingles: DataFrame, threshold: float) -> DataFrame:
     """The `VERIFIED` pairs at or above the threshold. shingles: node, shingles."""
     left = shingles.select(F.col("node").alias("left"), F.col("shingles").alias("left_shingles"))
@@ -146,9 +159,7 @@ def labelled(documents: DataFrame, near: DataFrame) -> DataFrame:
         similarity.cast("float").alias("jaccard"),
         reason.alias("reason"),
     )
-    shard = F.shiftright("node", 32).cast("int")
-    row = F.col("node").bitwiseAND(F.lit(0xFFFFFFFF)).cast("int")
-    return rows.select(shard.alias("shard"), row.alias("row"), dup.alias("dup"))
+    return rows.select(*_place(), dup.alias("dup"))
 
 
 def bucket_report(buckets: DataFrame, cap: int) -> dict[str, Any]:

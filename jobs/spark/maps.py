@@ -1,5 +1,6 @@
 """Row-by-row work on Spark: one task a shard, each made once and found again (`infra.lake.shards`).
 
+Which shards there are, one listing says: a task is started for those alone that are to be made.
 No row passes through the JVM or the driver: a worker reads its shard's files, writes its result and
 answers with the shard's note, about 500 bytes; 10^5 shards are 50 MB on the driver.
 """
@@ -13,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark import SparkContext
 
+from infra import storage
 from infra.errors import GristmillError
 from infra.lake import Writer, shards
 from infra.lake.rows import REASON, Stack, read_rows
 from infra.lake.shards import NewShard, Shard, ShardMap
-from infra.manifest import Counts
+from infra.manifest import SHARDS, Counts
 from infra.process import emit
 from jobs.spark.places import answers_at
 from jobs.spark.session import Session
@@ -40,18 +42,40 @@ def make_all(session: Session, writer: Writer, step: str, works: Sequence[Work])
     """The shards of these works, in their order; those that are there are found, the others made,
     the largest first."""
     writer.uses(work.name for work in works)
-    order = sorted(range(len(works)), key=lambda place: (-works[place].size_bytes, place))
+    notes = _found(session, [work.name for work in works])
+    missing = [place for place in range(len(works)) if place not in notes]
+    missing.sort(key=lambda place: -works[place].size_bytes)
     root = session.root
 
-    def make(place: int) -> str:
-        work = works[order[place]]
+    def make(number: int) -> str:
+        work = works[missing[number]]
         shard, _ = shards.make(root, work.name, work.build)
         return shard.to_json().decode()
 
-    with _progress(session.spark.sparkContext, step, len(works)):
-        notes = answers_at(session, len(works), make)
-    made = {order[place]: note for place, note in enumerate(notes)}
-    return [Shard.from_json(made[place].encode(), step) for place in range(len(works))]
+    with _progress(session.spark.sparkContext, step, len(missing)):
+        made = answers_at(session, len(missing), make, tasks=len(missing))
+    notes |= dict(zip(missing, made, strict=True))
+    return [Shard.from_json(notes[place].encode(), step) for place in range(len(works))]
+
+
+def _found(session: Session, names: Sequence[str]) -> dict[int, str]:
+    """Place -> note of the shards that are there."""
+    root = session.root
+    folders = {name.partition("/")[0] for name in names}
+    listed = {
+        f"{folder}/{info.path.removesuffix('.json')}"
+        for folder in folders
+        for info in storage.list_names(storage.join(root, SHARDS, folder))
+        if info.path.endswith(".json")
+    }
+    there = [place for place, name in enumerate(names) if name in listed]
+
+    def read(number: int) -> str | None:
+        shard = shards.find(root, names[there[number]])
+        return shard.to_json().decode() if shard else None
+
+    notes = answers_at(session, len(there), read)
+    return {place: note for place, note in zip(there, notes, strict=True) if note is not None}
 
 
 def map_shards(

@@ -18,7 +18,6 @@ class Session:
     def __init__(self, spark: SparkSession, root: str) -> None:
         self.spark = spark
         self.root = root
-        self.cores = spark.sparkContext.defaultParallelism
 
     @classmethod
     def start(cls, root: str) -> "Session":
@@ -32,6 +31,11 @@ class Session:
             session = cls(builder.getOrCreate(), root)
         session.spark.sparkContext.setLogLevel("WARN")
         return session
+
+    @property
+    def cores(self) -> int:
+        """Cores of all executors that are there by now; on a cluster they come one by one."""
+        return self.spark.sparkContext.defaultParallelism
 
     @property
     def application_id(self) -> str:

@@ -25,7 +25,8 @@ from jobs.spark.places import answers_at, rows_at
 from jobs.spark.session import Session
 from jobs.tokens.encoding import ENCODED
 
-BATCH_ROWS = 256
+TOKEN_ROWS = 256
+SURVEYED_ROWS = 8192
 ROW_ORDER = ("order", "doc_id", "shard", "row", "part")
 NAMES = ("doc_id", "source", "tokens", "n_tokens", "n_bytes", "split")
 WRITTEN = pa.schema([ENCODED.field(name) for name in NAMES])
@@ -113,7 +114,8 @@ class Corpus:
             numbers = [rows.column("row") for rows in read_rows(self.root, stack, [])]
             left = pa.chunked_array(numbers, pa.int32()).combine_chunks()
         wanted = [*columns, "split"]
-        for rows in batches(self.root, self.encoded[place], wanted, BATCH_ROWS):
+        batch_rows = TOKEN_ROWS if "tokens" in columns else SURVEYED_ROWS
+        for rows in batches(self.root, self.encoded[place], wanted, batch_rows):
             if left is not None:
                 rows = rows.filter(pc.is_in(rows.column("row"), left))
             if not rows.num_rows:

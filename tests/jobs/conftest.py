@@ -8,9 +8,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-os.environ.setdefault("SPARK_MASTER", "local[2]")
-os.environ.setdefault("GRISTMILL_DRIVER_MEMORY", "2g")
-
 from infra.lake import Artifact, Lake, shards
 from infra.lake.shards import NewShard, Shard
 from infra.manifest import Counts, Identity, digest_of
@@ -18,6 +15,12 @@ from jobs.page.document import SCHEMA
 from jobs.spark.documents import layer_files
 from jobs.spark.maps import tally
 from jobs.spark.session import Session
+
+os.environ.setdefault("SPARK_MASTER", "local[2]")
+os.environ.setdefault("GRISTMILL_DRIVER_MEMORY", "2g")
+# Half the CPU of a JVM that lives for a minute goes into compiling what it runs.
+SHORT_LIVED = "spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+os.environ.setdefault("GRISTMILL_SPARK_CONF", SHORT_LIVED)
 
 COLUMNS = (
     *("doc_id", "url", "source", "warc_file", "warc_offset", "lang"),

@@ -1,37 +1,40 @@
-"""The extract step: every record of every crawl file becomes one row, a crash costs one file, the
-result follows from the content."""
+"""The extract step: every record of every crawl file becomes one row, a night costs its new files,
+the result follows from the content."""
 
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.jobs.test_crawl import warc_record
+from pyspark.errors import PythonException
 
 from infra import storage
-from infra.lake import Lake
-from infra.step import Task, sources_of
+from infra.crawl import sources_of
+from infra.lake import Lake, shards
+from infra.lake.rows import read_rows
+from infra.manifest import Manifest
+from infra.step import Task
 from jobs import extract
-from jobs.crawl import REASONS, Record, records
-from jobs.extract import ExtractParameters, document, domain_of, source_of, write_shard
+from jobs.crawl import REASONS, records
+from jobs.crawl.bundles import Bundle, Piece, bundles
+from jobs.crawl.ranges import Range
+from jobs.extract import KEPT, Extract, ExtractParameters
 from jobs.spark.session import Session
+from tests.jobs.crawl.archive_files import warc_record
 
 ARTICLE = (
     "<html><head><title>A title</title></head><body><p>"
     + "The page says that it has some words. " * 10
     + "</p></body></html>"
 )
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
 
 
 def page(number: int, html: str = ARTICLE) -> bytes:
     """A gzipped WARC response."""
-    return gzip.compress(
-        warc_record(
-            number, block=b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + html.encode()
-        ),
-        mtime=0,
-    )
+    return gzip.compress(warc_record(number, block=HEAD + html.encode()), mtime=0)
 
 
 @pytest.fixture
@@ -53,127 +56,193 @@ def crawl(tmp_path: Path) -> Path:
     return folder
 
 
-def task(lake: Lake, pattern: str) -> Task:
+def task(lake: Lake, crawl: Path | str) -> Task:
     """The extract step over these files."""
-    return Task(extract.STEP, lake, "test", ExtractParameters(), {}, sources_of([pattern]))
+    sources = sources_of([str(crawl)], lake.root)
+    return Task(extract.STEP, lake, "test", ExtractParameters(), {}, sources)
+
+
+def kept(done: Task) -> list[dict[str, Any]]:
+    """The documents, in order."""
+    return [
+        row
+        for stack in done.artifact.stacks()
+        for batch in read_rows(done.lake.root, stack, KEPT.names)
+        for row in batch.to_pylist()
+    ]
+
+
+def rejected(done: Task, manifest: Manifest) -> list[dict[str, Any]]:
+    """The rejected rows."""
+    paths = [entry.path for entry in manifest.files if entry.is_rejected]
+    return [row for path in paths for row in pq.read_table(done.artifact.at_root(path)).to_pylist()]
+
+
+def shard_files(lake: Lake) -> set[str]:
+    """All that lies below the lake's shards."""
+    return {info.path for info in storage.list_files(storage.join(lake.root, "shards"))}
 
 
 def test_every_record_becomes_a_document_or_a_rejected_row(
     session: Session, lake: Lake, crawl: Path
 ) -> None:
-    done = task(lake, str(crawl))
+    done = task(lake, crawl)
     counts = extract.run(session, done).counts
     assert (counts.rows_in, counts.rows_out, counts.rejected) == (7, 3, {"damaged": 3, "empty": 1})
-    rows = {row["url"]: row for row in session.read(done.artifact).collect()}
+    rows = {row["url"]: row for row in kept(done)}
+    assert counts.extra == {"bytes_text": sum(row["n_bytes"] for row in rows.values())}
     web = rows["https://example.org/1"]
-    assert (web["title"], web["domain"], web["source"], web["warc_file"]) == (
-        "A title",
-        "example.org",
-        "web",
-        "web-00000.warc.gz",
-    )
-    assert (web["lang"], web["extractor"], web["mime"], web["n_chars"]) == (
-        "en",
-        "resiliparse",
-        "text/html",
-        len(web["text"]),
-    )
-    assert web["fetched_at"].isoformat() == "2024-05-01T10:00:00"
+    assert (web["title"], web["domain"], web["source"]) == ("A title", "example.org", "web")
+    assert (web["warc_file"], web["mime"]) == ("web-00000.warc.gz", "text/html")
+    assert (web["lang"], web["extractor"], web["n_chars"]) == ("en", "resiliparse", 379)
+    assert web["fetched_at"].isoformat() == "2024-05-01T10:00:00+00:00"
     assert rows["https://b.example/x"]["text"] == "Ein kurzer Text, der so bleibt."
     assert rows["https://b.example/x"]["extractor"] == "verbatim"
 
 
+def test_rejected_rows_say_what_exactly_was_wrong_and_have_no_text(
+    session: Session, lake: Lake, crawl: Path
+) -> None:
+    done = task(lake, crawl)
+    rows = rejected(done, extract.run(session, done))
+    assert all(row["detail"] for row in rows)
+    (empty,) = [row for row in rows if row["reject_reason"] == "empty"]
+    assert (empty["url"], empty["detail"]) == (
+        "https://example.org/3",
+        "0 characters of main text",
+    )
+    assert {row["warc_file"] for row in rows} == {
+        "noise.warc.gz",
+        "rows.jsonl",
+        "web-00000.warc.gz",
+    }
+    assert "text" not in rows[0]
+
+
 def test_the_manifest_says_what_was_read(session: Session, lake: Lake, crawl: Path) -> None:
-    details = extract.run(session, task(lake, str(crawl))).details
-    assert [Path(entry["uri"]).name for entry in details["crawl"]] == [
+    manifest = extract.run(session, task(lake, crawl))
+    assert [Path(entry["uri"]).name for entry in manifest.details["crawl"]] == [
         "noise.warc.gz",
         "rows.jsonl",
         "web-00000.warc.gz",
     ]
-    assert details["bytes_in"] == sum(path.stat().st_size for path in crawl.iterdir())
-    assert details["bytes_text"] > 600
+    assert manifest.details["bytes_in"] == sum(path.stat().st_size for path in crawl.iterdir())
+    assert [column["name"] for column in manifest.schema] == KEPT.names
 
 
 def test_the_result_does_not_depend_on_where_the_crawl_lies(
     session: Session, lake: Lake, crawl: Path, tmp_path: Path
 ) -> None:
-    first = extract.run(session, task(lake, str(crawl)))
+    first = extract.run(session, task(lake, crawl))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     for path in crawl.iterdir():
         (elsewhere / path.name).write_bytes(path.read_bytes())
     other = Lake.at(str(tmp_path / "other"))
-    again = extract.run(session, task(other, f"{elsewhere}/*"))
+    again = extract.run(Session(session.spark, other.root), task(other, f"{elsewhere}/*"))
     assert (first.digest, first.content) == (again.digest, again.content)
 
 
-def test_a_finished_shard_is_used_again_after_a_crash(
+def large_rows(path: Path, first: int, count: int) -> None:
+    """A JSONL file large enough to be a unit of work by itself."""
+    row = {"text": "A line that says something. " * 50}
+    lines = (json.dumps({"url": f"https://a/{first + n}", **row}) for n in range(count))
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_a_crawl_that_grew_by_a_file_costs_that_file(
+    session: Session, tmp_path: Path, lake: Lake
+) -> None:
+    folder = tmp_path / "crawl"
+    folder.mkdir()
+    for number in range(2):
+        large_rows(folder / f"web-{number}.jsonl", 1000 * number, 900)
+    extract.run(session, task(lake, folder))
+    before = shard_files(lake)
+    large_rows(folder / "web-2.jsonl", 2000, 900)
+    grown = extract.run(session, task(lake, folder))
+    notes = {path for path in shard_files(lake) - before if path.endswith(".json")}
+    assert len(notes) == 1
+    assert before < shard_files(lake)
+    assert grown.counts.rows_out == 2700
+    scratch = Lake.at(str(tmp_path / "scratch"))
+    fresh = extract.run(Session(session.spark, scratch.root), task(scratch, folder))
+    assert (fresh.digest, fresh.content, fresh.counts) == (
+        grown.digest,
+        grown.content,
+        grown.counts,
+    )
+
+
+def test_one_page_more_among_small_files_makes_one_shard(
+    session: Session, tmp_path: Path, lake: Lake
+) -> None:
+    folder = tmp_path / "crawl"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"page-{number:03d}.html").write_text(ARTICLE.replace("title", str(number)))
+    first = extract.run(session, task(lake, folder))
+    assert len({entry.shard for entry in first.files}) < 4
+    before = shard_files(lake)
+    (folder / "page-020b.html").write_text(ARTICLE.replace("title", "new"))
+    again = extract.run(session, task(lake, folder))
+    notes = {path for path in shard_files(lake) - before if path.endswith(".json")}
+    assert 1 <= len(notes) <= 2
+    assert again.counts.rows_out == 41
+
+
+def test_a_failing_worker_leaves_no_half_shard_and_the_next_run_goes_on(
     session: Session, lake: Lake, crawl: Path
 ) -> None:
-    wanted = task(lake, str(crawl))
-    writer = lake.begin(wanted.identity, wanted.name)
-    index, source = next((n, s) for n, s in enumerate(wanted.crawl) if s.uri.endswith("rows.jsonl"))
-    shard = writer.work("files", f"{index:05d}-{source.content[:12]}.parquet")
-    assert write_shard(source, shard, ExtractParameters()) == 2
-    (crawl / "rows.jsonl").unlink()
-    counts = extract.run(session, wanted).counts
-    assert (counts.rows_in, counts.rows_out) == (7, 3)
-    assert not any(
-        info.path.startswith("_work") for info in storage.list_files(wanted.artifact.uri)
-    )
+    wanted = task(lake, crawl)
+    blocked = Path(lake.root, "shards", "extract")
+    blocked.parent.mkdir(parents=True)
+    blocked.write_bytes(b"a file where the folder should be")
+    with pytest.raises(PythonException):
+        extract.run(session, wanted)
+    assert wanted.artifact.manifest() is None
+    blocked.unlink()
+    assert shard_files(lake) == set()
+    assert extract.run(session, wanted).counts.rows_out == 3
 
 
-def test_limits_reject_with_a_reason() -> None:
-    assert (
-        document(Record(0, 0, "html", payload=b"<p>short", mime="text/html"), "x.html", 9)[
-            "reject_reason"
-        ]
-        == "empty"
-    )
-    assert (
-        document(Record(0, 0, "html", payload=b"<p>long enough", mime="text/html"), "x.html", 9)[
-            "reject_reason"
-        ]
-        is None
-    )
-    assert document(Record(0, 0, "", reason="too_large"), "x.html", 1)["text"] is None
+def test_a_lost_record_is_an_error_and_leaves_no_file(lake: Lake, crawl: Path) -> None:
+    path = crawl / "rows.jsonl"
+    piece = Piece(str(path), path.name, path.stat().st_size, "0" * 64)
+
+    class Forgetful(Extract):
+        """Loses the first record of a file."""
+
+        def batches(self, piece: Piece) -> Any:
+            for numbers, rows in super().batches(piece):
+                yield numbers[1:], rows.slice(1)
+
+    with pytest.raises(Exception, match=r"rows\.jsonl: 1 rows for 2 records; please report"):
+        shards.make(lake.root, "extract/ab", Forgetful(Bundle((piece,)), 1 << 20, 1))
+    assert shard_files(lake) == set()
 
 
-def test_a_large_crawl_file_is_written_in_bounded_row_groups(tmp_path: Path) -> None:
+def test_a_part_in_which_no_line_starts_is_no_loss(lake: Lake, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"url": "https://a/", "text": "long " * 3000}) + "\n")
+    size = path.stat().st_size
+    parts = [Range(0, 5000), Range(5000, 10_000), Range(10_000, size)]
+    made = []
+    for number, part in enumerate(parts):
+        bundle = Bundle((Piece(str(path), path.name, size, "0" * 64, part),))
+        made.append(shards.make(lake.root, f"extract/{number}", Extract(bundle, 1 << 20, 1))[0])
+    assert [(s.counts.rows_in, s.counts.rows_out) for s in made] == [(1, 1), (0, 0), (0, 0)]
+
+
+def test_a_large_crawl_file_is_written_in_bounded_row_groups(lake: Lake, tmp_path: Path) -> None:
     lines = tmp_path / "rows.jsonl"
-    lines.write_text(
-        "".join(
-            json.dumps({"url": f"https://a/{n}", "text": f"Text {n}."}) + "\n" for n in range(2500)
-        )
-    )
-    source = sources_of([str(lines)])[0]
-    assert write_shard(source, str(tmp_path / "shard.parquet"), ExtractParameters()) == 2500
-    metadata = pq.ParquetFile(tmp_path / "shard.parquet").metadata
-    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [
-        1000,
-        1000,
-        500,
-    ]
-
-
-@pytest.mark.parametrize(
-    ("file", "source"),
-    [
-        ("web-00000.warc.gz", "web"),
-        ("CC-MAIN-20240501-00012.warc.wet.gz", "CC-MAIN-20240501"),
-        ("part-00003.parquet", "part"),
-        ("page.html", "page"),
-        ("00001.jsonl.zst", "00001"),
-    ],
-)
-def test_the_source_is_the_file_without_shard_and_extensions(file: str, source: str) -> None:
-    assert source_of(file) == source
-
-
-def test_the_domain_is_the_host_without_www() -> None:
-    assert [
-        domain_of(u) for u in ("https://www.Example.org:8080/a", "file:///x", "http://[bad", "")
-    ] == ["example.org", "", "", ""]
+    rows = ({"url": f"https://a/{n}", "text": f"Text {n}."} for n in range(2500))
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (bundle,) = bundles(sources_of([str(lines)], lake.root))
+    shard, _ = shards.make(lake.root, "extract/ab", Extract(bundle, 1 << 20, 1))
+    metadata = pq.ParquetFile(Path(lake.root, shard.data.path)).metadata
+    groups = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
+    assert groups == [1000, 1000, 500]
 
 
 def test_real_archives_end_with_every_record_accounted_for(

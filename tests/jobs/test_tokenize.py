@@ -1,10 +1,10 @@
-"""Token files: order, splits, packing and counts."""
+"""Token files: order, splits, packing and counts; what is not encoded twice."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
@@ -12,13 +12,12 @@ from tokenizers import Tokenizer
 from infra.errors import GristmillError
 from infra.lake import Artifact, Lake
 from infra.step import Task
+from jobs import dedup, filter
 from jobs import tokenizer as tokenizer_step
 from jobs.spark.session import Session
 from jobs.tokenize import STEP, TokenizeParameters, run
-from jobs.tokens.encoding import dtype_of, encode_batches
-from jobs.tokens.vocabulary import bytes_tokenizer, chars_tokenizer
 
-Make = Callable[[Lake, Sequence[Mapping[str, Any]]], Artifact]
+Make = Callable[..., Artifact]
 
 TEXTS = [f"Document {n} says {'very ' * (n % 13)}little about {n * n}." for n in range(120)]
 
@@ -26,23 +25,26 @@ TEXTS = [f"Document {n} says {'very ' * (n % 13)}little about {n * n}." for n in
 def tokenizer_of(
     session: Session, lake: Lake, documents: Artifact, kind: str = "bytes"
 ) -> Artifact:
-    parameters = tokenizer_step.TokenizerParameters(type=kind, vocab_size=300)  # type: ignore[arg-type]
+    """The finished tokenizer of these documents."""
+    parameters = tokenizer_step.TokenizerParameters(type=kind)  # type: ignore[arg-type]
     task = Task(tokenizer_step.STEP, lake, "test", parameters, {"documents": documents})
     if task.artifact.manifest() is None:
-        tokenizer_step.run(session, task)
+        tokenizer_step.run(Session(session.spark, lake.root), task)
     return task.artifact
 
 
 def tokens(
     session: Session, lake: Lake, documents: Artifact, kind: str = "bytes", **values: Any
 ) -> Task:
+    """The finished step over these documents."""
     inputs = {"documents": documents, "tokenizer": tokenizer_of(session, lake, documents, kind)}
     task = Task(STEP, lake, "test", TokenizeParameters(**values), inputs)
-    run(session, task)
+    run(Session(session.spark, lake.root), task)
     return task
 
 
 def rows_of(task: Task, split: str) -> list[dict[str, Any]]:
+    """The rows of a split in their order."""
     files = task.artifact.require().details["splits"][split]["files"]
     return [
         row for file in files for row in pq.read_table(task.artifact.file(file["path"])).to_pylist()
@@ -51,16 +53,13 @@ def rows_of(task: Task, split: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def made(
-    session: Session, tmp_path_factory: pytest.TempPathFactory, documents_artifact: Make
+    spark: Session, tmp_path_factory: pytest.TempPathFactory, documents_artifact: Make
 ) -> tuple[Lake, Artifact, Task]:
-    """120 documents as bytes in small files: lake, documents, task."""
+    """120 documents of three shards as bytes in small files: lake, documents, task."""
     lake = Lake.at(str(tmp_path_factory.mktemp("tokens") / "lake"))
-    documents = documents_artifact(lake, [{"text": text} for text in TEXTS])
-    return (
-        lake,
-        documents,
-        tokens(session, lake, documents, val_fraction=0.2, file_tokens=2000, row_group_tokens=700),
-    )
+    documents = documents_artifact(lake, [{"text": text} for text in TEXTS], shards=3)
+    small = {"file_tokens": 2000, "row_group_tokens": 700}
+    return lake, documents, tokens(spark, lake, documents, val_fraction=0.2, **small)
 
 
 def test_every_document_is_there_once_and_decodes_to_its_text_and_an_end(
@@ -126,26 +125,99 @@ def test_a_row_group_reads_as_one_array_the_way_the_docstring_says(
             assert ids.tobytes() == b"".join(column.to_pylist())
 
 
-def test_the_order_is_seeded_global_and_independent_of_the_file_sizes(
-    session: Session, made: tuple[Lake, Artifact, Task], documents_artifact: Make
+def test_row_groups_hold_about_as_many_tokens_as_asked_for(
+    made: tuple[Lake, Artifact, Task],
+) -> None:
+    longest = max(len(text) + 1 for text in TEXTS)
+    for part in made[2].artifact.require().details["splits"].values():
+        for file in part["files"]:
+            *full, last = file["row_groups"]
+            assert all(700 <= tokens < 700 + longest for tokens in full)
+            assert 0 < last < 700 + longest
+
+
+def test_the_order_is_seeded_global_and_independent_of_files_and_shards(
+    spark: Session, made: tuple[Lake, Artifact, Task], documents_artifact: Make
 ) -> None:
     lake, documents, task = made
     order = [row["doc_id"] for row in rows_of(task, "train")]
-    one_file = tokens(session, lake, documents, val_fraction=0.2)
+    one_file = tokens(spark, lake, documents, val_fraction=0.2)
     assert [row["doc_id"] for row in rows_of(one_file, "train")] == order
-    other = tokens(session, lake, documents, val_fraction=0.2, seed=1)
+    other = tokens(spark, lake, documents, val_fraction=0.2, seed=1)
     assert [row["doc_id"] for row in rows_of(other, "train")] != order
-    backwards = documents_artifact(
-        lake,
-        [
-            {"text": t, "url": f"https://example.org/{n}"}
-            for n, t in reversed(list(enumerate(TEXTS)))
-        ],
+    rows = [{"text": t, "url": f"https://example.org/{n}"} for n, t in enumerate(TEXTS)]
+    backwards = documents_artifact(lake, rows[::-1], shards=11)
+    again = tokens(spark, lake, backwards, val_fraction=0.2)
+    assert [row["doc_id"] for row in rows_of(again, "train")] == order
+
+
+def test_texts_are_encoded_once_for_any_seed_and_share(
+    spark: Session, made: tuple[Lake, Artifact, Task]
+) -> None:
+    lake, documents, _ = made
+    folder = Path(lake.root, "shards", "encoded")
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    shares = []
+    for values in ({"seed": 5, "val_fraction": 0.1}, {"val_fraction": 0.5}):
+        manifest = tokens(spark, lake, documents, **values).artifact.require()
+        shares.append(manifest.details["splits"]["val"]["documents"])
+    after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert after.items() >= before.items()  # other tests may add to the lake
+    listed = [f.path for f in manifest.files if f.path.startswith("shards/encoded/")]
+    assert {Path(path).name for path in listed} <= before.keys()
+    assert 0 < shares[0] < 30 < shares[1] < 90
+
+
+def test_tokens_of_removed_duplicates_are_left_out(
+    session: Session, lake: Lake, documents_artifact: Make
+) -> None:
+    rows = [{"text": text} for text in (*TEXTS[:10], *(text.upper() for text in TEXTS[:4]))]
+    documents = documents_artifact(lake, rows, shards=4)
+    whole = tokens(session, lake, documents).artifact.require()
+    task = Task(dedup.STEP, lake, "test", dedup.DedupParameters(), {"documents": documents})
+    dedup.run(session, task)
+    done = tokens(session, lake, task.artifact)
+    manifest = done.artifact.require()
+    left = [row for split in ("train", "val") for row in rows_of(done, split)]
+    found = [bytes(np.frombuffer(row["tokens"], "<u2")[:-1].tolist()).decode() for row in left]
+    assert sorted(text.lower() for text in found) == sorted(text.lower() for text in TEXTS[:10])
+    assert (whole.counts.rows_out, manifest.counts.rows_in, manifest.counts.rows_out) == (
+        14,
+        10,
+        10,
     )
-    assert [
-        row["doc_id"]
-        for row in rows_of(tokens(session, lake, backwards, val_fraction=0.2), "train")
-    ] == order
+    encoded = [
+        {f.path for f in m.files if f.path.startswith("shards/encoded/")} for m in (whole, manifest)
+    ]
+    assert encoded[0] == encoded[1]
+
+
+def test_what_a_filter_dropped_is_left_out(
+    session: Session, lake: Lake, documents_artifact: Make
+) -> None:
+    documents = documents_artifact(lake, [{"text": text} for text in TEXTS[:20]], shards=3)
+    rules = filter.FilterParameters(rules={"long": "word_count > 8"})
+    kept = Task(filter.STEP, lake, "test", rules, {"documents": documents})
+    expected = filter.run(session, kept).counts.rows_out
+    manifest = tokens(session, lake, kept.artifact).artifact.require()
+    assert (manifest.counts.rows_in, manifest.counts.rows_out) == (expected, expected)
+    assert 0 < expected < 20
+
+
+def test_documents_without_a_token_are_rejected_by_name(
+    session: Session, lake: Lake, documents_artifact: Make
+) -> None:
+    rows = [{"text": ""}, {"text": "a"}, {"text": "b"}, {"text": "c"}, {"text": ""}, {"text": ""}]
+    task = tokens(session, lake, documents_artifact(lake, rows, shards=3), val_fraction=0.01)
+    manifest = task.artifact.require()
+    counts = manifest.counts
+    assert (counts.rows_in, counts.rows_out, counts.rejected) == (6, 3, {"no_tokens": 3})
+    paths = [entry.path for entry in manifest.files if entry.is_rejected]
+    found = [row for p in paths for row in pq.read_table(task.artifact.at_root(p)).to_pylist()]
+    assert [(row["shard"], row["row"]) for row in found] == [(0, 0), (2, 0), (2, 1)]
+    assert {row["reject_reason"] for row in found} == {"no_tokens"}
+    folder = Path(task.artifact.uri, "rejected")
+    assert {path.name for path in folder.iterdir()} == {Path(path).name for path in paths}
 
 
 def test_a_tiny_corpus_still_has_one_document_to_validate_on(
@@ -187,32 +259,3 @@ def test_the_tail_split_cuts_each_document_and_counts_it_once(
         tokenizer.decode(np.frombuffer(train["tokens"] + val["tokens"], "<u2").tolist())
         == "0123456789" * 10 + "é"
     )
-
-
-def test_a_special_token_in_a_text_is_plain_text() -> None:
-    batch = pa.RecordBatch.from_pydict(
-        {
-            "doc_id": [b"1"],
-            "source": ["s"],
-            "warc_file": ["w"],
-            "warc_offset": [1],
-            "text": ["a<|endoftext|>b"],
-        },
-    )
-    (encoded,) = encode_batches(iter([batch]), bytes_tokenizer().to_str(), 256, 0.0)
-    assert np.frombuffer(encoded.column("tokens")[0].as_py(), "<u2").tolist() == [
-        *b"a<|endoftext|>b",
-        256,
-    ]
-
-
-def test_a_character_that_the_tokenizer_does_not_know_is_an_error() -> None:
-    batch = pa.RecordBatch.from_pydict(
-        {"doc_id": [b"1"], "source": ["s"], "warc_file": ["w"], "warc_offset": [1], "text": ["abz"]}
-    )
-    with pytest.raises(GristmillError, match="only knows the characters of its own documents"):
-        list(encode_batches(iter([batch]), chars_tokenizer("ab").to_str(), -1, 0.0))
-
-
-def test_ids_are_packed_in_two_bytes_where_they_fit() -> None:
-    assert [dtype_of(size) for size in (257, 65536, 65537)] == ["uint16", "uint16", "uint32"]

@@ -1,29 +1,20 @@
-"""The three tokenizers give any text back, and the step makes the same one from the same
-documents."""
+"""The tokenizer step: the same tokenizer from the same documents, over any number of shards."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from infra import storage
 from infra.errors import GristmillError
 from infra.lake import Artifact, Lake
 from infra.step import Task
+from jobs import filter
 from jobs.spark.session import Session
 from jobs.tokenizer import STEP, TokenizerParameters, load, run
-from jobs.tokens.vocabulary import (
-    bytes_tokenizer,
-    chars_tokenizer,
-    end_of_text,
-    token_bytes,
-    train_bpe,
-)
 
-Make = Callable[[Lake, Sequence[Mapping[str, Any]]], Artifact]
+Make = Callable[..., Artifact]
 
 TEXTS = [
     "the cat sat on the mat\n\nand the dog sat too.",
@@ -31,60 +22,10 @@ TEXTS = [
     "猫が座った 123 456",
     "\ttabs and  spaces ",
 ] * 5
-ALPHABET = "ab c\n\r\t é猫🎉<|>\u0301\u00a0"
-
-
-def reopened(tokenizer: Tokenizer) -> Tokenizer:
-    again = Tokenizer.from_str(tokenizer.to_str())
-    again.encode_special_tokens = True
-    return again
-
-
-BPE = reopened(train_bpe(TEXTS, 400))
-BYTES = reopened(bytes_tokenizer())
-CHARS = reopened(chars_tokenizer(ALPHABET))
-
-
-@settings(deadline=None)
-@given(
-    st.text(max_size=80)
-    | st.text(ALPHABET, max_size=80)
-    | st.sampled_from(["<|endoftext|>", "a<|endoftext|> b"])
-)
-def test_byte_level_tokenizers_give_every_text_back(text: str) -> None:
-    for tokenizer in (BPE, BYTES):
-        ids = tokenizer.encode(text).ids
-        assert tokenizer.decode(ids, skip_special_tokens=False) == text
-        assert end_of_text(tokenizer) not in ids
-        assert sum(token_bytes(tokenizer)[i] for i in ids) == len(text.encode())
-
-
-@given(st.text(ALPHABET, max_size=80))
-def test_the_character_tokenizer_gives_texts_of_its_characters_back(text: str) -> None:
-    ids = CHARS.encode(text).ids
-    assert len(ids) == len(text)
-    assert CHARS.decode(ids) == text
-    assert ids == [sorted(set(ALPHABET)).index(character) for character in text]
-
-
-@given(st.text(max_size=40))
-def test_the_ids_of_the_byte_tokenizer_are_the_bytes(text: str) -> None:
-    assert BYTES.encode(text).ids == list(text.encode())
-
-
-def test_training_depends_on_the_texts_and_not_on_their_order() -> None:
-    assert train_bpe(TEXTS, 400).to_str() == train_bpe(list(reversed(TEXTS)), 400).to_str()
-
-
-def test_no_token_holds_more_than_two_digits_or_crosses_a_word() -> None:
-    trained = train_bpe(["12345678 in the in the"] * 50, 400)
-    assert all(
-        sum(c.isdigit() for c in token) <= 2 and "Ġ" not in token[1:]
-        for token in trained.get_vocab()
-    )
 
 
 def make(session: Session, lake: Lake, documents: Artifact, **values: Any) -> Task:
+    """The finished step over these documents."""
     task = Task(STEP, lake, "test", TokenizerParameters(**values), {"documents": documents})
     run(session, task)
     return task
@@ -103,49 +44,59 @@ def test_the_step_writes_a_tokenizer_that_the_library_opens(
     eos_id: int,
     used: int,
 ) -> None:
-    task = make(
-        session,
-        lake,
-        documents_artifact(lake, [{"text": text} for text in TEXTS]),
-        type=kind,
-        vocab_size=300,
-    )
+    documents = documents_artifact(lake, [{"text": text} for text in TEXTS], shards=3)
+    task = make(session, lake, documents, type=kind, vocab_size=300)
     tokenizer, config = load(task.artifact)
     assert config == {"type": kind, "vocab_size": vocab_size, "eos_id": eos_id}
-    assert (
-        Tokenizer.from_file(task.artifact.file("tokenizer.json")).get_vocab_size()
-        == vocab_size
-        == tokenizer.get_vocab_size()
-    )
+    opened = Tokenizer.from_file(task.artifact.file("tokenizer.json"))
+    assert opened.get_vocab_size() == vocab_size == tokenizer.get_vocab_size()
     counts = task.artifact.require().counts
     assert (counts.rows_in, counts.rows_out, sum(counts.rejected.values())) == (20, used, 20 - used)
+    total = sum(len(text.encode()) for text in TEXTS)
+    assert counts.extra == {"sampled_bytes": total if used else 0}
 
 
-def test_the_sample_is_seeded_bounded_and_reproducible(
+def test_the_sample_is_seeded_and_bounded_and_the_same_over_any_shards(
     session: Session, lake: Lake, documents_artifact: Make
 ) -> None:
-    documents = documents_artifact(
-        lake, [{"text": f"document number {n} has words {n * 7}"} for n in range(200)]
-    )
+    rows = [{"text": f"document number {n} has words {n * 7}"} for n in range(200)]
     small = {"vocab_size": 280, "sample_bytes": 2000}
-    first = make(session, lake, documents, **small)
-    contents = first.artifact.require().content
-    assert 0 < first.artifact.require().counts.rows_out < 150
-    storage.delete(first.artifact.uri)
-    assert make(session, lake, documents, **small).artifact.require().content == contents
-    assert make(session, lake, documents, seed=1, **small).artifact.require().counts.extra != {}
+    first = make(session, lake, documents_artifact(lake, rows), **small).artifact.require()
+    assert 20 < first.counts.rows_out < 150
+    assert first.counts.rejected == {"not_sampled": 200 - first.counts.rows_out}
+    assert 1000 < first.counts.extra["sampled_bytes"] < 4000
+    spread = documents_artifact(lake, rows, shards=7)
+    again = make(session, lake, spread, **small).artifact.require()
+    assert (again.content, again.counts) == (first.content, first.counts)
+    other = make(session, lake, spread, seed=1, **small).artifact.require()
+    assert other.content != first.content
 
 
 def test_a_sample_smaller_than_any_document_still_has_one(
     session: Session, lake: Lake, documents_artifact: Make
 ) -> None:
-    documents = documents_artifact(lake, [{"text": text} for text in TEXTS[:3]])
-    assert (
-        make(session, lake, documents, vocab_size=260, sample_bytes=1)
-        .artifact.require()
-        .counts.rows_out
-        == 1
-    )
+    documents = documents_artifact(lake, [{"text": text} for text in TEXTS[:3]], shards=3)
+    task = make(session, lake, documents, vocab_size=260, sample_bytes=1)
+    assert task.artifact.require().counts.rows_out == 1
+
+
+def test_nothing_of_the_sample_is_left(
+    session: Session, lake: Lake, documents_artifact: Make
+) -> None:
+    task = make(session, lake, documents_artifact(lake, [{"text": t} for t in TEXTS]))
+    found = {info.path for info in storage.list_files(task.artifact.uri)}
+    assert found == {"_MANIFEST.json", "config.json", "tokenizer.json"}
+
+
+def test_a_document_that_was_dropped_teaches_nothing(
+    session: Session, lake: Lake, documents_artifact: Make
+) -> None:
+    documents = documents_artifact(lake, [{"text": "ab"}, {"text": "xyz"}])
+    rules = filter.FilterParameters(rules={"short": "n_chars < 3"})
+    kept = Task(filter.STEP, lake, "test", rules, {"documents": documents})
+    filter.run(session, kept)
+    tokenizer, _ = load(make(session, lake, kept.artifact, type="chars").artifact)
+    assert set(tokenizer.get_vocab()) == {"a", "b"}
 
 
 def test_documents_without_text_cannot_make_a_tokenizer(
