@@ -138,10 +138,10 @@ def run(session: Session, task: Task) -> Manifest:
     """Execute the step. Raises GristmillError when a source loses too much or rows do not add
     up."""
     p: DedupParameters = task.parameters
-    documents = task.inputs[DOCUMENTS].require()
-    stacks, inherited = stacks_of(documents), documents.data_files()
     (sign,) = maps(task)
     with task.lake.begin(task.identity, task.name) as writer:
+        documents = task.inputs[DOCUMENTS].require()
+        stacks, inherited = stacks_of(documents), documents.data_files()
         signed = map_shards(session, writer, STEP.name, sign, stacks)
         labels, details = duplicates(session, signed, p)
         folder, layer = writer.artifact.path, layers_in(inherited)

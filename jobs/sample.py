@@ -66,22 +66,24 @@ def environment() -> str:
 def run(task: Task) -> Manifest:
     """Write the WARC files of a crawl artifact."""
     wanted: SampleParameters = task.parameters
-    writer = task.lake.begin(task.identity, task.name)
-    names = chosen(modules(), wanted.pages, wanted.seed)
-    pages: dict[str, str] = {}
-    rejected: Counter[str] = Counter()
-    for made, failures in rendered(names, wanted.max_page_bytes):
-        pages.update(made)
-        rejected += failures
-        emit("progress", step="sample", done=len(pages) + rejected.total(), total=len(names))
-    ordered = [(f"https://{HOST}/{name}.html", pages[name]) for name in sorted(pages)]
-    total_bytes = 0
-    for shard in range(wanted.shards):
-        file = f"pydoc-{shard:05d}.warc.gz"
-        data = warc(file, "pydoc pages", DATE, ordered[shard :: wanted.shards])
-        storage.write_bytes(writer.file(file), data)
-        total_bytes += len(data)
-    return writer.commit(Counts(len(names), len(pages), dict(rejected), {"bytes_out": total_bytes}))
+    with task.lake.begin(task.identity, task.name) as writer:
+        names = chosen(modules(), wanted.pages, wanted.seed)
+        pages: dict[str, str] = {}
+        rejected: Counter[str] = Counter()
+        for made, failures in rendered(names, wanted.max_page_bytes):
+            pages.update(made)
+            rejected += failures
+            emit("progress", step="sample", done=len(pages) + rejected.total(), total=len(names))
+        ordered = [(f"https://{HOST}/{name}.html", pages[name]) for name in sorted(pages)]
+        total_bytes = 0
+        for shard in range(wanted.shards):
+            file = f"pydoc-{shard:05d}.warc.gz"
+            data = warc(file, "pydoc pages", DATE, ordered[shard :: wanted.shards])
+            storage.write_bytes(writer.file(file), data)
+            total_bytes += len(data)
+        return writer.commit(
+            Counts(len(names), len(pages), dict(rejected), {"bytes_out": total_bytes})
+        )
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from infra.errors import GristmillError
 from infra.lake import Artifact
+from infra.lake.rows import stacks_of
 from infra.lake.shards import ShardMap
 from infra.manifest import SHORT, Counts, FileEntry, Manifest
 from infra.parameters import option, parameters
@@ -93,12 +94,12 @@ def run(session: Session, task: Task) -> Manifest:
     """Execute the step. Raises GristmillError when a split would be empty or a document was
     lost."""
     p: TokenizeParameters = task.parameters
-    documents, tokenizer = task.inputs[DOCUMENTS], task.inputs["tokenizer"]
-    rows_in = documents.require().counts.rows_out
-    tokenizer.require()
-    stacks = documents.stacks()
-    (encode,) = maps(task)
+    tokenizer = task.inputs["tokenizer"]
     with task.lake.begin(task.identity, task.name) as writer:
+        tokenizer.require()
+        documents = task.inputs[DOCUMENTS].require()
+        stacks = stacks_of(documents)
+        (encode,) = maps(task)
         encoded = map_shards(session, writer, STEP.name, encode, stacks)
         paths = [shard.data.path for shard in encoded]
         corpus = Corpus(session.root, writer.artifact.path, stacks, paths, p.seed)
@@ -119,7 +120,7 @@ def run(session: Session, task: Task) -> Manifest:
             "splits": splits,
         }
         counts = Counts(
-            rows_in,
+            documents.counts.rows_out,
             totals.documents,
             {"no_tokens": totals.no_tokens} if totals.no_tokens else {},
             {f"tokens_{split}": totals.tokens[split] for split in SPLITS},

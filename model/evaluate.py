@@ -41,25 +41,25 @@ def run(task: Task) -> Manifest:
     subject = Subject(
         model, config, device, task.inputs["tokens"], task.inputs["tokenizer"], task.parameters
     )
-    writer = task.lake.begin(task.identity, task.name)
-    details: dict[str, Any] = {"checkpoint": trained.digest[:SHORT]}
-    rows = 0
-    for number, (name, evaluate) in enumerate(EVALUATIONS.items()):
-        emit("progress", step=name, done=number, total=len(EVALUATIONS))
-        outcome = evaluate(subject)
-        details.update(outcome.details)
-        rows += outcome.rows
-        for file, content in outcome.files.items():
-            storage.write_bytes(
-                writer.file(file),
-                (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(),
-            )
-    emit(
-        "metric",
-        step=0,
-        **{key: value for key, value in details.items() if isinstance(value, float)},
-    )
-    return writer.commit(Counts(rows, rows), details=details)
+    with task.lake.begin(task.identity, task.name) as writer:
+        details: dict[str, Any] = {"checkpoint": trained.digest[:SHORT]}
+        rows = 0
+        for number, (name, evaluate) in enumerate(EVALUATIONS.items()):
+            emit("progress", step=name, done=number, total=len(EVALUATIONS))
+            outcome = evaluate(subject)
+            details.update(outcome.details)
+            rows += outcome.rows
+            for file, content in outcome.files.items():
+                storage.write_bytes(
+                    writer.file(file),
+                    (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(),
+                )
+        emit(
+            "metric",
+            step=0,
+            **{key: value for key, value in details.items() if isinstance(value, float)},
+        )
+        return writer.commit(Counts(rows, rows), details=details)
 
 
 if __name__ == "__main__":

@@ -242,9 +242,8 @@ def run(task: Task) -> Manifest | None:
     """
     interruption = Interruption()
     processes = start_processes()
-    writer = (
-        task.lake.begin(task.identity, task.name, keep=(PREFIX,)) if processes.rank == 0 else None
-    )
+    first = processes.rank == 0
+    writer = task.lake.begin(task.identity, task.name, keep=(PREFIX,)) if first else None
     dist.barrier(group=processes.control)  # no rank looks into a folder that is not claimed yet
     trainer = Trainer(task, processes)
     trainer.resume()
@@ -263,6 +262,8 @@ def run(task: Task) -> Manifest | None:
         if processes.rank == 0:
             emit("interrupted", step=trainer.state.step)
         trainer.reporter.close("KILLED")
+        if writer:
+            writer.close()
         manifest = None
     dist.barrier(group=processes.control)  # none leaves while another still speaks to it
     dist.destroy_process_group()

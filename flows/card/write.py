@@ -27,30 +27,30 @@ PAGE = "report.html"
 
 def run(task: Task) -> Manifest:
     """Run the gate, write the page, commit. Raises GristmillError when an input is not finished."""
-    writer = task.lake.begin(task.identity, task.name)
-    card = collect(task, gate(task, task.inputs["scores"].require()))
-    storage.write_bytes(writer.file(PAGE), render(card).encode())
-    verdict = card["verdict"]
-    details = {
-        "report": PAGE,
-        "val_bits_per_byte": card["scores"]["val_bits_per_byte"],
-        "champion": verdict["champion"],
-        "registered_model": verdict["model"],
-        "model_version": verdict["version"],
-        "funnel": [
-            {
-                "step": stage.step,
-                "rows_in": stage.rows_in,
-                "rows_out": stage.rows_out,
-                "rejected": stage.rejected,
-                "bytes": stage.bytes,
-            }
-            for stage in card["funnel"].stages
-        ],
-    }
-    return writer.commit(
-        Counts(rows_in=1, rows_out=1), details=details, mlflow_run_id=verdict["run_id"]
-    )
+    with task.lake.begin(task.identity, task.name) as writer:
+        card = collect(task, gate(task, task.inputs["scores"].require()))
+        storage.write_bytes(writer.file(PAGE), render(card).encode())
+        verdict = card["verdict"]
+        details = {
+            "report": PAGE,
+            "val_bits_per_byte": card["scores"]["val_bits_per_byte"],
+            "champion": verdict["champion"],
+            "registered_model": verdict["model"],
+            "model_version": verdict["version"],
+            "funnel": [
+                {
+                    "step": stage.step,
+                    "rows_in": stage.rows_in,
+                    "rows_out": stage.rows_out,
+                    "rejected": stage.rejected,
+                    "bytes": stage.bytes,
+                }
+                for stage in card["funnel"].stages
+            ],
+        }
+        return writer.commit(
+            Counts(rows_in=1, rows_out=1), details=details, mlflow_run_id=verdict["run_id"]
+        )
 
 
 def collect(task: Task, verdict: dict[str, Any]) -> dict[str, Any]:

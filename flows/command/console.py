@@ -186,7 +186,7 @@ def freed(found: Freed, dry_run: bool) -> None:
     said = "would free" if dry_run else "freed"
     out.print(
         f"{said} {found.size_bytes / 1e6:,.1f} MB: {len(found.artifacts)} artifacts,"
-        f" {len(found.shards)} shards ({found.files} files)"
+        f" {len(found.shards)} shards, {found.files} files in all"
     )
 
 

@@ -31,10 +31,10 @@ def commit_layers(
 
     Rows in are those that the input kept, rows out those that the last map keeps.
     """
-    documents = task.inputs[DOCUMENTS].require()
-    files = documents.data_files()
     made: list[Shard] = []
     with task.lake.begin(task.identity, task.name) as writer:
+        documents = task.inputs[DOCUMENTS].require()
+        files = documents.data_files()
         for shard_map in maps:
             stacks = stacks_of(dataclasses.replace(documents, files=files))
             made = map_shards(session, writer, task.step.name, shard_map, stacks)
@@ -69,7 +69,7 @@ def layers_in(files: Sequence[FileEntry]) -> int:
 def schema_of(root: str, stacks: Sequence[Stack]) -> list[dict[str, str]]:
     """The columns of an artifact's rows; a later layer's before an earlier one's of that name."""
     fields: dict[str, str] = {}
-    for path in (*stacks[0].layers, *stacks[0].keyed) if stacks else ():
+    for path in (*stacks[0].keyed, *stacks[0].layers) if stacks else ():
         with storage.open_read(storage.join(root, path)) as stream:
             fields |= {f.name: str(f.type) for f in pq.ParquetFile(stream).schema_arrow}
     for internal in (ROW, "shard", REASON):

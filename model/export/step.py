@@ -44,38 +44,43 @@ def run(task: Task) -> Manifest:
         else {"bos_token_id": None, "eos_token_id": None}
     )
 
-    writer = task.lake.begin(task.identity, task.name)
-    weights = [
-        (exporter.rename(name), parameter.detach()) for name, parameter in model.named_parameters()
-    ]
-    with storage.open_write(writer.file("model.safetensors")) as stream:
-        write_tensors(
-            stream,
-            [(name, dtype, tuple(w.shape)) for name, w in weights],
-            (w.to(dtype) for _, w in weights),
+    with task.lake.begin(task.identity, task.name) as writer:
+        weights = [
+            (exporter.rename(name), parameter.detach())
+            for name, parameter in model.named_parameters()
+        ]
+        with storage.open_write(writer.file("model.safetensors")) as stream:
+            write_tensors(
+                stream,
+                [(name, dtype, tuple(w.shape)) for name, w in weights],
+                (w.to(dtype) for _, w in weights),
+            )
+        config = {
+            "architectures": [exporter.architecture],
+            **exporter.config(shape),
+            **ends,
+            "torch_dtype": dtype_name,
+        }
+        documents = {
+            "config.json": config,
+            "generation_config.json": {**ends, "do_sample": True, "temperature": 0.8, "top_k": 50},
+            "tokenizer_config.json": tokenizer_config(
+                json.loads(tokenizer), eos_id, shape.context_tokens
+            ),
+        }
+        for name, content in documents.items():
+            storage.write_bytes(writer.file(name), (json.dumps(content, indent=2) + "\n").encode())
+        storage.write_bytes(writer.file("tokenizer.json"), tokenizer)
+        count = parameter_count(model)
+        emit("progress", step="export", done=len(weights), total=len(weights))
+        return writer.commit(
+            Counts(),
+            details={
+                "architecture": exporter.architecture,
+                "parameters": count,
+                "dtype": dtype_name,
+            },
         )
-    config = {
-        "architectures": [exporter.architecture],
-        **exporter.config(shape),
-        **ends,
-        "torch_dtype": dtype_name,
-    }
-    documents = {
-        "config.json": config,
-        "generation_config.json": {**ends, "do_sample": True, "temperature": 0.8, "top_k": 50},
-        "tokenizer_config.json": tokenizer_config(
-            json.loads(tokenizer), eos_id, shape.context_tokens
-        ),
-    }
-    for name, content in documents.items():
-        storage.write_bytes(writer.file(name), (json.dumps(content, indent=2) + "\n").encode())
-    storage.write_bytes(writer.file("tokenizer.json"), tokenizer)
-    count = parameter_count(model)
-    emit("progress", step="export", done=len(weights), total=len(weights))
-    return writer.commit(
-        Counts(),
-        details={"architecture": exporter.architecture, "parameters": count, "dtype": dtype_name},
-    )
 
 
 def tokenizer_config(tokenizer: dict[str, Any], eos_id: int, context_tokens: int) -> dict[str, Any]:

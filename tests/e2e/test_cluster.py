@@ -1,5 +1,5 @@
-"""Spark with real executors, processes of their own as on a cluster: they get code and environment by
-Spark's own means, and write the same artifacts as one process."""
+"""Spark with real executors, processes of their own as on a cluster: they get code and environment
+by Spark's own means, and write the same artifacts as one process."""
 
 import json
 import os
@@ -63,7 +63,8 @@ def test_executors_import_the_shipped_code_in_the_shipped_environment(tmp_path: 
 
 
 def packed_environment(folder: Path) -> Path:
-    """A Python environment as an archive, as venv-pack makes one; its packages are those of this process."""
+    """A Python environment as an archive, as venv-pack makes one; its packages are those of this
+    process."""
     venv.create(folder / "environment", symlinks=True)
     (site,) = (folder / "environment").glob("lib/python*/site-packages")
     packages = [path for path in sys.path if path.endswith("site-packages")]
