@@ -1,5 +1,6 @@
-# make demo: raw crawl to registered model.  make test: all tests.  Both prepare .venv and Java first.
-.PHONY: demo test prepare check lock clean
+# make demo: raw crawl to registered model.  make test: all tests; make test-fast: those under two minutes.
+# make bench: measurements for tests/benchmarks/RESULTS.md.  All prepare .venv and Java first.
+.PHONY: demo test test-fast bench prepare check lock clean
 
 BIN := .venv/bin
 
@@ -11,6 +12,13 @@ demo: prepare
 
 test: prepare
 	@$(BIN)/python -m pytest
+
+test-fast: prepare
+	@$(BIN)/python -m pytest -m fast
+
+bench: prepare
+	@$(BIN)/python -m tests.benchmarks.bench_packed_tokens
+	@$(BIN)/python -m tests.benchmarks.bench_shards small build/bench 20000
 
 check: prepare
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

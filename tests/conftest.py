@@ -43,3 +43,26 @@ def s3_root(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     make_bucket(bucket)
     yield f"s3://{bucket}/lake"
     forget_s3()
+
+
+WHOLE_PROCESSES = (
+    "tests/e2e/",
+    "tests/flows/test_flows.py",
+    "tests/flows/command/test_cli.py",
+    "tests/model/test_train.py",
+    "tests/model/test_launch.py",
+    "tests/model/checkpoint/test_running.py",
+)
+"""Tests that start the command, trainings or servers as a user does."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test is `e2e` (whole processes, an S3 server), `spark` (a Spark session) or `fast`."""
+    for item in items:
+        place, fixtures = item.nodeid, getattr(item, "fixturenames", ())
+        if place.startswith(WHOLE_PROCESSES) or "s3" in place or "s3_root" in fixtures:
+            item.add_marker("e2e")
+        elif "session" in fixtures or place.startswith("tests/jobs/test_"):
+            item.add_marker("spark")
+        else:
+            item.add_marker("fast")

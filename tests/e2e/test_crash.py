@@ -91,4 +91,4 @@ def test_after_kill_9_in_each_step_the_result_is_the_same(
 
 def model_hash(manifest: Manifest) -> str:
     """Content hash of the trained weights."""
-    return next(f.sha256 for f in manifest.files if f.path == "model.safetensors")
+    return next(f.sha256 for f in manifest.files if f.path.endswith("/model.safetensors"))
