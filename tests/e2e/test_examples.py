@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from flows.chain.parameters import from_sources
 from infra.lake import Lake
 
 REPO = Path(__file__).parents[2]
@@ -74,6 +77,12 @@ def report(folder: Path, name: str) -> str:
     """The page of the newest report of that name."""
     artifact = Lake.at(str(folder / "lake")).find(f"report/{name}")
     return Path(artifact.file("report.html")).read_text()
+
+
+@pytest.mark.parametrize("recipe", sorted(path.name for path in (REPO / "examples").iterdir()))
+def test_a_recipe_names_the_command_that_runs_it_and_nothing_unknown(recipe: str) -> None:
+    assert "run" in [words[0] for words in commands(recipe)]
+    assert from_sources(REPO / "examples" / recipe, [], {}).name == Path(recipe).stem
 
 
 def test_the_laptop_recipe_ends_with_a_report_and_a_second_run_finds_every_step(
