@@ -26,6 +26,7 @@ SIZES = {
     "train.steps": 6,
     "train.global_batch_sequences": 4,
     "train.micro_batch_sequences": 2,
+    "train.processes": 1,
     "evaluate.sample_tokens": 8,
 }
 
