@@ -15,7 +15,7 @@ import traceback
 
 from py4j.protocol import Py4JError
 
-from infra.errors import GristmillError, TransientError
+from infra.errors import GristmillError, TransientError, UsageError
 from infra.process import die_with_parent, emit, emit_failure
 from infra.step import Task
 from jobs.spark.session import Session
@@ -23,6 +23,9 @@ from jobs.steps import STEPS
 
 RAISED = re.compile(r"[A-Za-z_]\w*(\.\w+)*: \S")
 JAVA = ("org.", "java.", "File ")
+KINDS = {kind.__name__: kind for kind in (GristmillError, UsageError, TransientError)}
+OURS = re.compile(rf"infra\.errors\.(?P<kind>{'|'.join(KINDS)}): (?P<message>.+)")
+MESSAGE_CHARS = 300
 
 
 def serve(root: str) -> None:
@@ -43,19 +46,27 @@ def serve(root: str) -> None:
             traceback.print_exc()
             if isinstance(error, Py4JError | ConnectionError) and session.lost():
                 sys.exit(f"{step.name}: the JVM was lost")
-            kind = TransientError if is_transient(error) else GristmillError
-            emit_failure(kind(f"{step.name}: {one_line(error)}"))
+            emit_failure(failure_of(step.name, error))
         finally:
             session.spark.catalog.clearCache()
     session.stop()
 
 
-def one_line(error: Exception) -> str:
-    """The first telling line of an exception; Spark's carry a whole Java trace."""
+def failure_of(step: str, error: Exception) -> GristmillError:
+    """What the user is told: a failure that a worker told in our words as it is, any other with
+    the step's name."""
+    line = telling_line(error)
+    if ours := OURS.fullmatch(line):
+        return KINDS[ours["kind"]](ours["message"])
+    kind = TransientError if is_transient(error) else GristmillError
+    return kind(f"{step}: {type(error).__name__}: {line[:MESSAGE_CHARS]}")
+
+
+def telling_line(error: Exception) -> str:
+    """The telling line of an exception; Spark's carry a Python and a Java trace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     python = [line for line in lines if RAISED.match(line) and not line.startswith(JAVA)]
-    telling = python[-1] if python else lines[0] if lines else ""
-    return f"{type(error).__name__}: {telling[:300]}"
+    return python[-1] if python else lines[0] if lines else ""
 
 
 def is_transient(error: Exception) -> bool:

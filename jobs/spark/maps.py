@@ -115,7 +115,7 @@ class _Apply:
         with new.rows(self.shard_map.schema) as file:
             for batch in self.shard_map.apply(read()):
                 file.write(batch)
-                if REASON in batch.schema.names:
+                if self.shard_map.layer and REASON in batch.schema.names:
                     reasons.append(batch.column(REASON))
             rows_in = sum(map(len, sizes))
             # Inside the block: a file that lost rows must not be left behind.
