@@ -141,7 +141,7 @@ class Writer:
             details=details or {},
             revision=revision(),
             tools=tool_versions(),
-            started_at=datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
+            started_at=datetime.fromtimestamp(self.started, UTC).isoformat(timespec="milliseconds"),
             seconds=round(time.time() - self.started, 3),
             cpu_seconds=round(max(0.0, cpu_after - self.cpu_before), 3),
             peak_memory_bytes=peak_bytes,
