@@ -256,7 +256,7 @@ def _kept(artifacts: list[tuple[Artifact, Manifest]], keep: int | None, also: se
     these were made from."""
     inputs = {m.digest: list(m.inputs.values()) for _, m in artifacts}
     newest: dict[tuple[str, str], list[str]] = {}
-    for artifact, manifest in sorted(artifacts, key=lambda each: each[1].started_at):
+    for artifact, manifest in artifacts:
         newest.setdefault((artifact.kind, artifact.name), []).append(manifest.digest)
     wanted = [d for digests in newest.values() for d in digests[-keep if keep else 0 :]]
     wanted += sorted(also)
