@@ -24,59 +24,28 @@ documents.
 import dataclasses
 import functools
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from infra.errors import GristmillError
-from infra.lake import parquet
-from infra.lake.parquet import RowsFile
-from infra.lake.rows import Stack, read_rows, stacks_of
+from infra.lake.rows import stacks_of
 from infra.lake.shards import Shard, ShardMap
 from infra.manifest import Counts, FileEntry, Manifest
 from infra.parameters import option, parameters
 from infra.step import DOCUMENTS, Launch, Rate, Step, Task
-from jobs.near_duplicates import pairs
 from jobs.near_duplicates.signatures import SIGNED, sign_batches
+from jobs.spark import graph
 from jobs.spark.documents import (
-    BATCH_ROWS,
     layer_files,
     layers_in,
-    numbered,
     rows_of_shards,
     schema_of,
 )
-from jobs.spark.maps import map_shards, tally
-from jobs.spark.parts import attempt_name, write_partitions
-from jobs.spark.places import answers_at, tasks_for
+from jobs.spark.listed import write_listed
+from jobs.spark.maps import map_shards
 from jobs.spark.session import Session
-
-ROWS_PER_FILE = 50_000
-DUP = pa.struct(
-    [
-        ("cluster", pa.binary()),
-        ("size", pa.int32()),
-        ("jaccard", pa.float32()),
-        ("reason", pa.string()),
-    ]
-)
-LISTED = pa.schema(
-    [
-        ("shard", pa.int32()),
-        ("row", pa.int32()),
-        ("doc_id", pa.binary()),
-        ("url", pa.string()),
-        ("dup", DUP),
-    ]
-)
-LABELS = pa.schema([("shard", pa.int32()), ("row", pa.int32()), ("dup", DUP)])
-NODES = pa.schema([("node", pa.int64()), ("shard", pa.int32()), ("row", pa.int32())])
-REMOVED = LISTED.append(pa.field("reject_reason", pa.string()))
-COLUMNS = ("doc_id", "url", "source", "n_bytes")
 
 
 @parameters
@@ -172,133 +141,20 @@ def duplicates(
         ["row", "doc_id", "length", "content", "bands"],
         "shard int, row int, doc_id binary, length long, content binary, bands array<long>",
     )
-    documents = pairs.kept_for_the_step(pairs.ranked(light))
-    unique = pairs.representatives(documents)
-    buckets = pairs.kept_for_the_step(pairs.buckets_of(unique))
-    candidates = pairs.kept_for_the_step(pairs.candidate_pairs(buckets, p.bucket_cap))
-    shingles = pairs.kept_for_the_step(shingles_at(session, signed, pairs.ends_of(candidates)))
-    edges = pairs.verified(candidates, shingles, p.threshold).toArrow()
-    near, counts = pairs.near_labels(session, unique, edges)
+    documents = graph.kept_for_the_step(graph.ranked(light))
+    unique = graph.representatives(documents)
+    buckets = graph.kept_for_the_step(graph.buckets_of(unique))
+    candidates = graph.kept_for_the_step(graph.candidate_pairs(buckets, p.bucket_cap))
+    ends = graph.ends_of(candidates)
+    shingles = graph.kept_for_the_step(graph.shingles_at(session, signed, ends))
+    edges = graph.verified(candidates, shingles, p.threshold).toArrow()
+    near, counts = graph.near_labels(session, unique, edges)
     details = {
-        **pairs.bucket_report(buckets, p.bucket_cap),
+        **graph.bucket_report(buckets, p.bucket_cap),
         "candidate_pairs": candidates.count(),
         **counts,
     }
-    return pairs.labelled(documents, near), details
-
-
-def shingles_at(session: Session, signed: list[Shard], nodes: DataFrame) -> DataFrame:
-    """node and shingles of these nodes (node, shard, row), each once. Workers read them from the
-    shards: what no pair needs is not shuffled."""
-    root = session.root
-    paths = [shard.data.path for shard in signed]
-
-    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        found = list(batches)
-        wanted = pa.Table.from_batches(found) if found else NODES.empty_table()
-        for shard in pc.unique(wanted["shard"]).sort().to_pylist():
-            here = wanted.filter(pc.equal(wanted["shard"], shard)).combine_chunks()
-            for rows in parquet.batches(root, paths[shard], ["row", "shingles"], BATCH_ROWS):
-                place = pc.index_in(rows.column("row"), here["row"].combine_chunks())
-                rows, place = rows.filter(place.is_valid()), place.drop_null()
-                node = here["node"].combine_chunks().take(place)
-                columns = [node, rows.column("shingles")]
-                yield pa.RecordBatch.from_arrays(columns, names=["node", "shingles"])
-
-    placed = nodes.repartition(tasks_for(session, len(paths)), "shard")
-    return placed.mapInArrow(read, "node long, shingles binary")
-
-
-def write_listed(
-    session: Session, folder: str, stacks: list[Stack], labels: DataFrame, rows: int, layer: int
-) -> list[dict[str, Any]]:
-    """Write the kept and the removed rows of each range of shards; counts, files and sources by
-    range. How many ranges there are follows from the rows alone, not from the cores."""
-    wanted = max(1, min(len(stacks), -(-rows // ROWS_PER_FILE)))
-    width = max(1, -(-len(stacks) // wanted))
-    files = max(1, -(-len(stacks) // width))
-    root = session.root
-
-    def write(number: int, batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
-        found = list(batches)
-        known = pa.Table.from_batches(found) if found else LABELS.empty_table()
-        mine = stacks[number * width : (number + 1) * width]
-        yield write_range(root, folder, number, mine, known, layer)
-
-    placed = labels.withColumn("place", F.floor(F.col("shard") / width).cast("int"))
-    ranges = placed.repartitionById(files, "place").select("shard", "row", "dup")
-    written = write_partitions(ranges, write)
-    # Spark plans partitions away where no row at all is left: a corpus without a duplicate.
-    missing = sorted(set(range(files)).difference(said["range"] for said in written))
-    none = LABELS.empty_table()
-
-    def write_without(place: int) -> dict[str, Any]:
-        number = missing[place]
-        mine = stacks[number * width : (number + 1) * width]
-        return write_range(root, folder, number, mine, none, layer)
-
-    return [*written, *answers_at(session, len(missing), write_without)]
-
-
-def write_range(
-    root: str, folder: str, number: int, stacks: list[Stack], labels: pa.Table, layer: int
-) -> dict[str, Any]:
-    """Write the rows of these shards, a row group a shard. Runs in a worker."""
-    name = attempt_name(f"part-{number:05d}")
-    sources: dict[str, list[int]] = {}
-    counts = Counts()
-    kept_file = RowsFile(root, f"{folder}/{name}", LISTED, grouped=True)
-    removed_file = RowsFile(root, f"{folder}/rejected/{name}", REMOVED, grouped=True)
-    with kept_file as kept, removed_file as removed:
-        for stack in stacks:
-            known = labels.filter(pc.equal(labels["shard"], stack.shard)).to_pydict()
-            dups = dict(zip(known["row"], known["dup"], strict=True))
-            for batch in read_rows(root, stack, COLUMNS):
-                rows = with_dup(numbered(batch, stack.shard), dups)
-                reason = rows.column("reject_reason")
-                kept.write(rows.filter(reason.is_null()))
-                removed.write(rows.filter(reason.is_valid()))
-                counts += tally([rows.column("n_bytes")], [reason])
-                count_sources(rows, sources)
-            kept.end_group()
-            removed.end_group()
-    assert kept_file.entry is not None and removed_file.entry is not None
-    entries = [
-        dataclasses.replace(entry, shard=stacks[0].shard, layer=layer)
-        for entry in (kept_file.entry, removed_file.entry)
-    ]
-    return {
-        "range": number,
-        "files": [dataclasses.asdict(entry) for entry in entries],
-        "counts": dataclasses.asdict(counts),
-        "sources": sources,
-    }
-
-
-def with_dup(rows: pa.RecordBatch, dups: dict[int, dict[str, Any]]) -> pa.RecordBatch:
-    """The rows with `dup`, by row number where it is known, and `reject_reason`."""
-    numbers, doc_ids = rows.column("row").to_pylist(), rows.column("doc_id").to_pylist()
-    made = [dups.get(n) or unique_dup(d) for n, d in zip(numbers, doc_ids, strict=True)]
-    reasons = [dup["reason"] and f"{dup['reason']}_duplicate" for dup in made]
-    return rows.append_column("dup", pa.array(made, DUP)).append_column(
-        "reject_reason", pa.array(reasons, pa.string())
-    )
-
-
-def count_sources(rows: pa.RecordBatch, sources: dict[str, list[int]]) -> None:
-    """Add the rows to source -> [documents, removed, largest cluster]."""
-    for source, dup in zip(
-        rows.column("source").to_pylist(), rows.column("dup").to_pylist(), strict=True
-    ):
-        seen = sources.setdefault(source or "", [0, 0, 0])
-        seen[0] += 1
-        seen[1] += dup["reason"] is not None
-        seen[2] = max(seen[2], dup["size"])
-
-
-def unique_dup(doc_id: bytes) -> dict[str, Any]:
-    """The dup of a document without a duplicate."""
-    return {"cluster": doc_id, "size": 1, "jaccard": None, "reason": None}
+    return graph.labelled(documents, near), details
 
 
 def check_sources(written: Iterable[dict[str, list[int]]], p: DedupParameters) -> None:

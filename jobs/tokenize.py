@@ -29,13 +29,13 @@ from infra.lake.shards import ShardMap
 from infra.manifest import SHORT, Counts, FileEntry, Manifest
 from infra.parameters import option, parameters
 from infra.step import DOCUMENTS, Launch, Rate, Step, Task
+from jobs.spark.corpus import WRITTEN, Corpus, Totals, write_ordered, write_rejected
 from jobs.spark.documents import layer_files
 from jobs.spark.maps import map_shards
 from jobs.spark.order import below
 from jobs.spark.places import answers_at
 from jobs.spark.session import Session
 from jobs.tokenizer import load
-from jobs.tokens.corpus import WRITTEN, Corpus, Totals, write_ordered, write_rejected
 from jobs.tokens.encoding import ENCODED, dtype_of, encode_batches
 
 SPLITS = ("train", "val")

@@ -16,13 +16,13 @@ from infra.lake.parquet import RowsFile
 from infra.lake.rows import Stack, read_rows, stacks_of
 from infra.lake.shards import NewShard, ShardMap
 from infra.manifest import Counts, FileEntry, Identity
-from jobs import dedup
 from jobs.crawl import MAX_PAGE_BYTES
 from jobs.crawl.bundles import Bundle, Piece
 from jobs.extract import KEPT, Extract
 from jobs.filter import DECISION, SIGNALS_SCHEMA, add_signals, decide_batches
+from jobs.spark import listed
+from jobs.spark.corpus import REJECTED, WRITTEN
 from jobs.spark.documents import layer_files, layers_in, schema_of
-from jobs.tokens.corpus import REJECTED, WRITTEN
 
 SITE = "https://mill.example/"
 GRIST = "The miller grinds the grain of the village into flour, slowly and with great care. "
@@ -146,11 +146,11 @@ def deduplicated(lake: Lake, before: Artifact) -> Artifact:
     kept = {"cluster": best, "size": 2, "jaccard": None, "reason": None}
     near = {"cluster": best, "size": 2, "jaccard": 0.9, "reason": "near"}
     labels = [(*found["flour"][:2], kept), (*found["copy"][:2], near)]
-    rows = [dict(zip(dedup.LABELS.names, label, strict=True)) for label in labels]
+    rows = [dict(zip(listed.LABELS.names, label, strict=True)) for label in labels]
     writer = made(lake, "dedup/dedup", {"documents": before}, threshold=0.8)
-    table = pa.Table.from_pylist(rows, dedup.LABELS)
+    table = pa.Table.from_pylist(rows, listed.LABELS)
     layer = layers_in(manifest.files)
-    said = dedup.write_range(lake.root, writer.artifact.path, 0, stacks, table, layer)
+    said = listed.write_range(lake.root, writer.artifact.path, 0, stacks, table, layer)
     files = [*manifest.files, *(FileEntry(**entry) for entry in said["files"])]
     schema = schema_of(lake.root, stacks_of(dataclasses.replace(manifest, files=files)))
     writer.commit(Counts(**said["counts"]), files=files, schema=schema)

@@ -7,6 +7,7 @@ A document is named by `node`, its shard's number and its row in 64 bits (`node_
 
 import functools
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,16 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from infra.lake import parquet
+from infra.lake.shards import Shard
 from jobs.near_duplicates.components import choose, sizes
 from jobs.near_duplicates.signatures import VERIFIED, verify_batches
+from jobs.spark.places import tasks_for
 from jobs.spark.session import Session
 
 LOG = logging.getLogger(__name__)
+BATCH_ROWS = 256
+NODES = pa.schema([("node", pa.int64()), ("shard", pa.int32()), ("row", pa.int32())])
 
 
 def node_of() -> Column:
@@ -106,6 +112,28 @@ def ends_of(pairs: DataFrame) -> DataFrame:
     """node, shard and row of the documents in pairs, once for each pair."""
     nodes = pairs.select(F.explode(F.array("left", "right")).alias("node"))
     return nodes.select("node", *_place())
+
+
+def shingles_at(session: Session, signed: list[Shard], nodes: DataFrame) -> DataFrame:
+    """node and shingles of these nodes (node, shard, row), each once. Workers read them from the
+    shards: what no pair needs is not shuffled."""
+    root = session.root
+    paths = [shard.data.path for shard in signed]
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        found = list(batches)
+        wanted = pa.Table.from_batches(found) if found else NODES.empty_table()
+        for shard in pc.unique(wanted["shard"]).sort().to_pylist():
+            here = wanted.filter(pc.equal(wanted["shard"], shard)).combine_chunks()
+            for rows in parquet.batches(root, paths[shard], ["row", "shingles"], BATCH_ROWS):
+                place = pc.index_in(rows.column("row"), here["row"].combine_chunks())
+                rows, place = rows.filter(place.is_valid()), place.drop_null()
+                node = here["node"].combine_chunks().take(place)
+                columns = [node, rows.column("shingles")]
+                yield pa.RecordBatch.from_arrays(columns, names=["node", "shingles"])
+
+    placed = nodes.repartition(tasks_for(session, len(paths)), "shard")
+    return placed.mapInArrow(read, "node long, shingles binary")
 
 
 def verified(pairs: DataFrame, shingles: DataFrame, threshold: float) -> DataFrame:
