@@ -7,6 +7,7 @@ standard output.
 
 import signal
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -90,8 +91,7 @@ def execute(tasks: list[Task], as_json: bool) -> None:
 
 
 def sample(own: dict[str, Any], root: Root = None, name: Name = None, json: Json = False) -> None:
-    """A crawl to try things on: the documentation of Python and its installed packages as WARC
-    files. Writes `crawl`."""
+    """A crawl to try things on: documentation of Python and its packages. Writes `crawl`."""
     execute([sample_task(root or LAKE, name or DEMO_SOURCE, own)], json)
 
 
@@ -101,85 +101,29 @@ def sample_task(root: str, name: str, own: dict[str, Any]) -> Task:
     return Task(STEPS["sample"], Lake.at(root), name, build(SampleParameters, values, "sample"))
 
 
-@app.command()
-def run(
-    root: Root = None,
-    input: Input = None,
-    name: Name = None,
-    preset: Preset = None,
-    without: Without = None,
-    config: Config = None,
-    set: Set = None,
-    json: Json = False,
-) -> None:
-    """The whole way, as a Prefect flow: crawl to registered model. Steps that are there already are
-    skipped."""
-    said: dict[str, Any] = {
-        "root": root,
-        "input": input,
-        "name": name,
-        "preset": preset,
-        "without": without,
-    }
-    run_pipeline(parameters_of(config, set, **said), json)
+def add_whole(act: Callable[[PipelineParameters, bool], None]) -> None:
+    """A subcommand about the whole way, with `act`'s name and help."""
+
+    def with_parameters(
+        root: Root = None,
+        input: Input = None,
+        name: Name = None,
+        preset: Preset = None,
+        without: Without = None,
+        config: Config = None,
+        set: Set = None,
+        json: Json = False,
+    ) -> None:
+        said: dict[str, Any] = {"root": root, "input": input, "name": name}
+        said |= {"preset": preset, "without": without}
+        act(parameters_of(config, set, **said), json)
+
+    with_parameters.__doc__ = act.__doc__
+    app.command(act.__name__)(with_parameters)
 
 
-@app.command()
-def plan(
-    root: Root = None,
-    input: Input = None,
-    name: Name = None,
-    preset: Preset = None,
-    without: Without = None,
-    config: Config = None,
-    set: Set = None,
-    json: Json = False,
-) -> None:
-    """What `run` would do: hit or rebuild and why, which shards are new, expected documents, tokens
-    and time. Runs nothing."""
-    said: dict[str, Any] = {
-        "root": root,
-        "input": input,
-        "name": name,
-        "preset": preset,
-        "without": without,
-    }
-    lines = plan_of(chain(parameters_of(config, set, **said)))
-    if json:
-        console.one_object({"steps": [vars(line) for line in lines]})
-    else:
-        console.plan_table(lines)
-
-
-@app.command()
-def demo(
-    root: Root = None,
-    pages: Annotated[int, typer.Option(help="Pages of the sample at most (pages)", min=1)] = 3000,
-    config: Config = None,
-    set: Set = None,
-    json: Json = False,
-) -> None:
-    """Everything on this machine: a real crawl of local documentation, the whole pipeline, the
-    report."""
-    task = sample_task(root or LAKE, DEMO_SOURCE, {"pages": pages})
-    with Children(task.lake.root) as children:
-        console.outcome(children.make(task), json)
-    said: dict[str, Any] = {"root": root, "name": "demo", "input": [task.artifact.uri]}
-    run_pipeline(parameters_of(config, set, demo_defaults(), **said), json)
-
-
-def demo_defaults() -> dict[str, Any]:
-    """The rules for a crawl of programming documentation: without those of C4 and FineWeb that no
-    page with code passes."""
-    from jobs.filter import default_rules
-
-    prose_only = ("c4_curly_bracket", "c4_sentences", "fineweb_char_dup")
-    kept = {name: rule for name, rule in default_rules().items() if name not in prose_only}
-    return {"filter": {"rules": kept}}
-
-
-def run_pipeline(parameters: PipelineParameters, as_json: bool) -> None:
-    """Run the flow; then say where everything is."""
+def run(parameters: PipelineParameters, as_json: bool) -> None:
+    """The whole way as a Prefect flow, crawl to registered model; what is there is skipped."""
     with bound(parameters.root, parameters.input):
         tasks = chain(parameters)
         lines = plan_of(tasks)
@@ -197,6 +141,41 @@ def run_pipeline(parameters: PipelineParameters, as_json: bool) -> None:
         console.one_object(steps[-1] | {"steps": steps})
     else:
         console.closing(outcomes)
+
+
+def plan(parameters: PipelineParameters, as_json: bool) -> None:
+    """What `run` would do and why, which shards are new, how much, how long. Runs nothing."""
+    lines = plan_of(chain(parameters))
+    if as_json:
+        console.one_object({"steps": [vars(line) for line in lines]})
+    else:
+        console.plan_table(lines)
+
+
+@app.command()
+def demo(
+    root: Root = None,
+    pages: Annotated[int, typer.Option(help="Pages of the sample at most (pages)", min=1)] = 3000,
+    config: Config = None,
+    set: Set = None,
+    json: Json = False,
+) -> None:
+    """All on this machine: a crawl of local documentation, the whole pipeline, the report."""
+    task = sample_task(root or LAKE, DEMO_SOURCE, {"pages": pages})
+    with Children(task.lake.root) as children:
+        console.outcome(children.make(task), json)
+    said: dict[str, Any] = {"root": root, "name": "demo", "input": [task.artifact.uri]}
+    run(parameters_of(config, set, demo_defaults(), **said), json)
+
+
+def demo_defaults() -> dict[str, Any]:
+    """The rules for a crawl of programming documentation: without those of C4 and FineWeb that no
+    page with code passes."""
+    from jobs.filter import default_rules
+
+    prose_only = ("c4_curly_bracket", "c4_sentences", "fineweb_char_dup")
+    kept = {name: rule for name, rule in default_rules().items() if name not in prose_only}
+    return {"filter": {"rules": kept}}
 
 
 @app.command()
@@ -234,6 +213,8 @@ def newest(lake: Lake, kind: str) -> Artifact:
     return found[-1]
 
 
+add_whole(run)
+add_whole(plan)
 app.command("sample")(with_options(sample, SampleParameters))
 for _step in of_chain():
     add_step(_step)

@@ -63,8 +63,7 @@ def why(
     root: Root = None,
     json: Json = False,
 ) -> None:
-    """A document's whole way: crawl file, each step's verdict with the values that decided, its
-    duplicate, its tokens, the checkpoints that saw them."""
+    """A document's way: crawl file, each step's verdict, its tokens, the trainings that saw it."""
     found = why_of(Lake.at(root or LAKE), document, input)
     if json:
         console.one_object({"documents": found})
@@ -90,7 +89,8 @@ def gc(
     keep: Annotated[
         int | None,
         typer.Option(
-            help="Artifacts to keep of each kind and name, with all they were made from",
+            help="Artifacts to keep of each kind and name, with what they were made from; a"
+            " champion stays",
             show_default="all",
             min=1,
         ),
@@ -98,8 +98,7 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go")] = False,
     json: Json = False,
 ) -> None:
-    """Remove what is not needed: shards that no artifact names, half-written folders, with --keep
-    old artifacts. Registered champions stay, and what a running step uses."""
+    """Remove what nobody needs: shards no artifact names, half-written folders, old artifacts."""
     lake = Lake.at(root or LAKE)
     freed = lake.collect(keep=keep, also=champions(lake) if keep else (), dry_run=dry_run)
     said: dict[str, Any] = {**vars(freed), "dry_run": dry_run}
