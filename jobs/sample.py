@@ -17,7 +17,7 @@ from pathlib import Path
 
 from infra import storage
 from infra.errors import GristmillError
-from infra.manifest import Counts, Manifest, digest_of
+from infra.manifest import SHORT, Counts, Manifest, digest_of
 from infra.parameters import option, parameters
 from infra.process import die_with_parent, emit, emit_failure
 from infra.step import Launch, Rate, Step, Task
@@ -60,7 +60,7 @@ def environment() -> str:
     """Digest of this Python's version and of the documented packages' versions."""
     owners = metadata.packages_distributions()
     versions = {name: metadata.version(owners[name][0]) for name in LIBRARIES if name in owners}
-    return digest_of({"python": sys.version.split()[0], **versions})[:12]
+    return digest_of({"python": sys.version.split()[0], **versions})[:SHORT]
 
 
 def run(task: Task) -> Manifest:

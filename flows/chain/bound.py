@@ -81,18 +81,18 @@ def bound(root: str, references: list[str]) -> Iterator[None]:
         _BOUND.reset(token)
 
 
-def newest(lake: Lake, role: str, name: str, goal: str) -> str:
+def newest_for(lake: Lake, goal: str, role: str, name: str) -> str:
     """The folder of the newest artifact of that name that can be the main input of `goal`.
 
     Raises UsageError when there is none.
     """
     kinds = [step.kind for step in makers(role) if step.kind != STEPS[goal].kind]
-    found = [a for kind in kinds for a in lake.artifacts(kind) if a.name == name]
-    if not found:
+    found = lake.newest(*kinds, name=name)
+    if found is None:
         raise UsageError(
             f"{goal}: no {role} named '{name}' in {lake.root}; give --input or run the step before"
         )
-    return found[-1].uri
+    return found.uri
 
 
 def _artifact(lake: Lake, reference: str) -> Artifact | None:

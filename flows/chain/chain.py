@@ -5,7 +5,7 @@ The chain is found by walking back from the goal through the declared inputs. Id
 declarations alone, so the whole chain, with every digest, is known before anything runs.
 """
 
-from flows.chain.bound import Start, newest, start_of
+from flows.chain.bound import Start, newest_for, start_of
 from flows.chain.parameters import PipelineParameters
 from flows.chain.steps import STEPS, makers, place
 from infra.crawl import Source
@@ -34,7 +34,7 @@ def chain(
             " or an artifact of the lake"
         )
     if not references:
-        references = [newest(lake, main, parameters.name, goal)]
+        references = [newest_for(lake, goal, main, parameters.name)]
     walk = _Walk(lake, parameters, start_of(parameters.root, references), goal, whole)
     walk.task(STEPS[goal])
     return [walk.tasks[name] for name in STEPS if name in walk.tasks]

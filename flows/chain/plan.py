@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any
 
 from infra import storage
-from infra.lake import Lake
 from infra.lake.rows import stacks_of
 from infra.manifest import SHARDS, SHORT, Identity, Manifest
 from infra.parameters import flatten
@@ -49,7 +48,8 @@ def plan(tasks: list[Task]) -> list[Line]:
     for task in tasks:
         step = task.step
         manifest = task.artifact.manifest()
-        last = newest(task.lake, task)
+        before = task.lake.newest(step.kind, name=task.name)
+        last = before.manifest() if before else None
         if task.crawl:
             documents = sum(source.size_bytes for source in task.crawl) / PAGE_BYTES
         kept, pace = _rates(task, last)
@@ -141,13 +141,6 @@ def _rates(task: Task, last: Manifest | None) -> tuple[float, float]:
         units = last.details.get("steps") if rate.unit == "step" else last.counts.rows_in
         return last.counts.rows_out / last.counts.rows_in, last.seconds / max(1, units or 1)
     return rate.kept, rate.seconds
-
-
-def newest(lake: Lake, task: Task) -> Manifest | None:
-    """The newest finished artifact that this step wrote under this name."""
-    found = [a for a in lake.artifacts(task.step.kind) if a.name == task.name]
-    manifests = (a.manifest() for a in reversed(found))
-    return next((m for m in manifests if m and m.step == task.step.name), None)
 
 
 def why(task: Task, manifest: Manifest | None, last: Manifest | None) -> str:

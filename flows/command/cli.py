@@ -34,7 +34,7 @@ from flows.command.said import (
 )
 from flows.running.children import Children, Outcome
 from infra.errors import GristmillError, UsageError
-from infra.lake import Artifact, Lake
+from infra.lake import Lake
 from infra.parameters import build
 from infra.step import Step, Task, summary
 from jobs.sample import SampleParameters, environment
@@ -197,20 +197,14 @@ def generate(
     from flows.command.generate import continue_text
 
     lake = Lake.at(root or LAKE)
-    checkpoint = lake.find(input, "checkpoints") if input else newest(lake, "checkpoints")
+    checkpoint = lake.find(input, "checkpoints") if input else lake.newest("checkpoints")
+    if checkpoint is None:
+        raise UsageError(f"no checkpoints in {lake.root}; `gristmill run` makes some")
     text = continue_text(checkpoint, prompt, max_tokens, temperature, top_k, seed)
     if json:
         console.one_object({"checkpoint": checkpoint.uri, "prompt": prompt, "text": text})
     else:
         console.text(prompt + text)
-
-
-def newest(lake: Lake, kind: str) -> Artifact:
-    """The newest artifact of a kind. Raises UsageError when there is none."""
-    found = lake.artifacts(kind)
-    if not found:
-        raise UsageError(f"no {kind} in {lake.root}; `gristmill run` makes one")
-    return found[-1]
 
 
 add_whole(run)

@@ -27,7 +27,7 @@ from flows.command.seen import TokenRow, drawn, token_rows, trained_on
 from flows.command.ways import KEPT, Made, Place, at_once, facts, matching, verdicts
 from infra import storage
 from infra.errors import UsageError
-from infra.lake import Artifact, Lake, parquet
+from infra.lake import Lake, parquet
 from infra.lake.shards import name_of
 from infra.step import DOCUMENTS
 
@@ -44,7 +44,12 @@ def why(lake: Lake, document: str, reference: str | None) -> list[dict[str, Any]
 
     Raises UsageError where the document is nowhere.
     """
-    searched = lake.find(reference) if reference else newest(lake)
+    kinds = [step.kind for step in of_chain()]
+    searched = lake.find(reference) if reference else lake.newest(*kinds)
+    if searched is None:
+        raise UsageError(
+            f"{lake.root}: no artifact yet; `gristmill extract --input CRAWL` makes one"
+        )
     made = [Made(each, each.require()) for each in lake.ancestors(searched)]
     tokens = next((each for each in made if plays(each, TOKENS)), None)
     chain = documents_of(made, tokens)
@@ -78,14 +83,6 @@ def places(root: str, first: Made, column: str, value: str | bytes) -> list[Plac
         for entry, rows in zip(entries, found, strict=True)
         for row in rows
     ]
-
-
-def newest(lake: Lake) -> Artifact:
-    """The newest artifact of the last step that made any."""
-    for step in reversed(of_chain()):
-        if found := lake.artifacts(step.kind):
-            return found[-1]
-    raise UsageError(f"{lake.root}: no artifact yet; `gristmill extract --input CRAWL` makes one")
 
 
 def plays(made: Made, role: str) -> bool:

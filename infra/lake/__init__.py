@@ -96,6 +96,15 @@ class Lake:
                 found.append(Artifact(self.root, each, name, digest))
         return found
 
+    def newest(self, *kinds: str, name: str | None = None) -> Artifact | None:
+        """The newest finished artifact of the last of these kinds that has any; with `name`, of
+        that name."""
+        for kind in reversed(kinds):
+            for artifact in reversed(self.artifacts(kind)):
+                if name in (None, artifact.name):
+                    return artifact
+        return None
+
     def find(self, reference: str, kind: str | None = None) -> Artifact:
         """The finished artifact that `reference` names.
 

@@ -12,6 +12,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from infra.manifest import SHORT
 from infra.tracking.place import experiment_of, followed, speaking
 
 DIGEST_TAG = "gristmill.digest"
@@ -34,7 +35,7 @@ def register_model(
                 return str(version.version)
         measured = {SCORE_TAG + key: repr(float(value)) for key, value in scores.items()}
         tags = {"uri": uri, DIGEST_TAG: digest, **measured}
-        model_id = point_to(client, lake_root, f"{name}-{digest[:12]}", run_id, tags)
+        model_id = point_to(client, lake_root, f"{name}-{digest[:SHORT]}", run_id, tags)
         with followed(lake_root):  # a client looks the model up by the process's URI, not its own
             made = client.create_model_version(
                 name, f"models:/{model_id}", run_id or None, tags=tags, model_id=model_id

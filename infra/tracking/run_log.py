@@ -20,6 +20,7 @@ from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, P
 
 from infra.errors import GristmillError
 from infra.lake import Artifact
+from infra.manifest import SHORT
 from infra.parameters import flatten
 from infra.tracking.place import client_for, experiment_of, speaking, warn
 from infra.tracking.registry import DIGEST_TAG, point_to
@@ -65,7 +66,7 @@ def _find_or_create_run(lake_root: str, digest: str, name: str) -> str:
         client.update_run(runs[0].info.run_id, status="RUNNING")
         return str(runs[0].info.run_id)
     made = client.create_run(
-        experiment, tags={DIGEST_TAG: digest}, run_name=f"{name}-{digest[:12]}"
+        experiment, tags={DIGEST_TAG: digest}, run_name=f"{name}-{digest[:SHORT]}"
     )
     return str(made.info.run_id)
 
@@ -126,7 +127,7 @@ class RunLog:
             for start in range(0, len(params), PARAMS_A_BATCH):
                 client.log_batch(self.run_id, params=params[start : start + PARAMS_A_BATCH])
             dataset = MetaDataset(  # type: ignore[abstract]
-                LakeSource(tokens.uri), name=f"tokens/{tokens.name}", digest=tokens.digest[:12]
+                LakeSource(tokens.uri), name=f"tokens/{tokens.name}", digest=tokens.digest[:SHORT]
             )
             context = [InputTag("mlflow.data.context", "training")]
             client.log_inputs(self.run_id, [DatasetInput(dataset._to_mlflow_entity(), context)])
