@@ -158,7 +158,7 @@ def main() -> None:
     if what == "small":
         found = small(folder, int(sys.argv[3]))
     else:
-        files = sorted(glob.glob(sys.argv[3]))
+        files = sorted(glob.glob(sys.argv[3]), key=lambda file: (Path(file).stat().st_size, file))
         found = {"crawl": crawl, "growth": growth}[what](folder, files)
     own = resource.getrusage(resource.RUSAGE_SELF)
     found["command_cpu_seconds"] = round(own.ru_utime + own.ru_stime, 1)
