@@ -160,7 +160,15 @@ class Writer:
             manifest = self.artifact.require()
         self.close()
         storage.delete(self.work())
+        self._clear(manifest, beside)
         return manifest
+
+    def _clear(self, manifest: Manifest, beside: str) -> None:
+        """Remove what attempts that failed left among the files of the result."""
+        named = {entry.path for entry in manifest.files}
+        found = storage.list_files(self.artifact.uri)
+        stray = [f for f in found if f"{self.artifact.path}/{f.path}" not in named]
+        storage.delete_many(f.uri for f in stray if _is_result(f.path) and f.path != beside)
 
     def _found(self) -> list[FileEntry]:
         """All files in the folder, each read once more to be hashed."""

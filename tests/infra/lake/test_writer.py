@@ -17,7 +17,7 @@ from infra.errors import GristmillError, TransientError
 from infra.lake import Lake
 from infra.lake import writer as writing
 from infra.lake.collect import InUse
-from infra.manifest import Counts, Manifest
+from infra.manifest import Counts, FileEntry, Manifest
 from tests.infra.lake.artifacts import (
     DEDUP,
     WAIT_SECONDS,
@@ -186,3 +186,19 @@ def make_old(folder: Path) -> None:
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):  # a writer's file on its way to its name
             os.utime(path, (0, 0))
+
+
+def test_what_a_failed_attempt_left_among_the_files_goes_with_the_commit(lake: Lake) -> None:
+    with lake.begin(DEDUP) as writer:
+        for path in ("part-0-dead.parquet", "rejected/part-0-dead.parquet", "part-0-good.parquet"):
+            write_rows(writer, path, 3)
+        folder = writer.artifact.path
+        good = FileEntry(f"{folder}/part-0-good.parquet", 1, "0" * 64, 3)
+        good = dataclasses.replace(good, size_bytes=len(storage.read_bytes(lake_file(lake, good))))
+        writer.commit(Counts(3, 3), files=[good])
+    assert paths(writer.artifact) == ["_MANIFEST.json", "part-0-good.parquet"]
+
+
+def lake_file(lake: Lake, entry: FileEntry) -> str:
+    """Where a file is."""
+    return storage.join(lake.root, entry.path)
