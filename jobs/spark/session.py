@@ -15,20 +15,27 @@ SHUFFLE_BYTES = 64 << 20
 class Session:
     """A Spark session bound to a lake's root. `Session.start(root)` makes it, `stop()` ends it."""
 
-    def __init__(self, spark: SparkSession, root: str) -> None:
+    def __init__(
+        self,
+        spark: SparkSession,
+        root: str,
+        folder: "tempfile.TemporaryDirectory[str] | None" = None,
+    ) -> None:
         self.spark = spark
         self.root = root
+        self._folder = folder
 
     @classmethod
     def start(cls, root: str) -> "Session":
         """Start Spark as the settings say. Raises UsageError where they do not fit the lake."""
-        with tempfile.TemporaryDirectory(prefix="gristmill-code-") as folder:
-            conf = configuration(root, Path(folder))
-            export_environment()
-            builder = SparkSession.builder
-            for key, value in conf.items():
-                builder = builder.config(key, value)
-            session = cls(builder.getOrCreate(), root)
+        # The driver serves the code's archive from here, also to an executor that joins much later.
+        folder = tempfile.TemporaryDirectory(prefix="gristmill-code-")
+        conf = configuration(root, Path(folder.name))
+        export_environment()
+        builder = SparkSession.builder
+        for key, value in conf.items():
+            builder = builder.config(key, value)
+        session = cls(builder.getOrCreate(), root, folder)
         session.spark.sparkContext.setLogLevel("WARN")
         return session
 
@@ -64,3 +71,5 @@ class Session:
     def stop(self) -> None:
         """Stop Spark and its JVM."""
         self.spark.stop()
+        if self._folder is not None:
+            self._folder.cleanup()

@@ -68,12 +68,17 @@ def is_here(master: str) -> bool:
 
 
 def shipped(folder: Path) -> dict[str, str]:
-    """Settings that bring code and environment to executors. An archive is unpacked: numba caches
-    beside sources on disk."""
+    """Settings that bring code, environment and the store's address to executors, credentials not.
+    An archive is unpacked: numba caches beside sources on disk."""
     archives = [f"{code_archive(folder)}#{CODE}"]
     if environment := settings().spark_environment:
         archives.append(f"{environment}#{ENVIRONMENT}")
-    return {"spark.archives": ",".join(archives), "spark.executorEnv.PYTHONPATH": CODE}
+    store = {
+        "AWS_ENDPOINT_URL": settings().s3_endpoint or "",
+        "AWS_DEFAULT_REGION": settings().s3_region,
+    }
+    said = {f"spark.executorEnv.{key}": value for key, value in store.items() if value}
+    return {"spark.archives": ",".join(archives), "spark.executorEnv.PYTHONPATH": CODE, **said}
 
 
 def executor_python() -> str:
