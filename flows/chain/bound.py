@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from flows.chain.steps import STEPS, makers
+from flows.chain.steps import STEPS, makers, place
 from infra import storage
 from infra.crawl import Source, sources_of
 from infra.errors import UsageError
@@ -82,11 +82,12 @@ def bound(root: str, references: list[str]) -> Iterator[None]:
 
 
 def newest(lake: Lake, role: str, name: str, goal: str) -> str:
-    """The folder of the newest artifact of that name that can be the main input of `goal`.
+    """The folder of what can be the main input of `goal`: of that name, made by the last step
+    before it that has made any, the newest.
 
     Raises UsageError when there is none.
     """
-    kinds = [step.kind for step in makers(role) if step.kind != STEPS[goal].kind]
+    kinds = [step.kind for step in makers(role) if place(step.name) < place(goal)]
     found = [a for kind in kinds for a in lake.artifacts(kind) if a.name == name]
     if not found:
         raise UsageError(

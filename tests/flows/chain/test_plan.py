@@ -125,6 +125,18 @@ def test_a_step_starts_from_an_artifact_with_the_tokenizer_that_made_it(
     assert names(chain(named, "tokenize", whole=False)) == ["tokenizer", "tokenize"]
 
 
+def test_a_step_without_input_reads_what_a_step_before_it_has_made(
+    page: str, tmp_path: Path
+) -> None:
+    made = tasks(page, tmp_path / "lake")
+    for task in made[:3]:
+        finish(task)
+    parameters = parse({"root": str(tmp_path / "lake")})
+    found = {g: chain(parameters, g, whole=False)[-1] for g in ("filter", "dedup", "tokenizer")}
+    read = [task.inputs["documents"].digest for task in found.values()]
+    assert read == [task.identity.digest for task in made[:3]]
+
+
 def test_a_run_can_start_from_crawl_files_and_a_tokenizer_that_is_there(
     page: str, tmp_path: Path
 ) -> None:
