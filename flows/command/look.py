@@ -101,6 +101,7 @@ def gc(
     """Remove what is not needed: shards that no artifact names, half-written folders, with --keep
     old artifacts. Registered champions stay, and what a running step uses."""
     lake = Lake.at(root or LAKE)
+    lake.require()
     freed = lake.collect(keep=keep, also=champions(lake) if keep else (), dry_run=dry_run)
     said: dict[str, Any] = {**vars(freed), "dry_run": dry_run}
     if json:
