@@ -144,9 +144,10 @@ def _rates(task: Task, last: Manifest | None) -> tuple[float, float]:
 
 
 def newest(lake: Lake, task: Task) -> Manifest | None:
-    """The newest finished artifact that this step wrote under this name."""
+    """The newest finished artifact that this step wrote under this name, whatever became of its
+    files."""
     found = [a for a in lake.artifacts(task.step.kind) if a.name == task.name]
-    manifests = (a.manifest() for a in reversed(found))
+    manifests = (a.read() for a in reversed(found))
     return next((m for m in manifests if m and m.step == task.step.name), None)
 
 

@@ -9,6 +9,7 @@ from flows.chain.bound import bound
 from flows.chain.chain import chain
 from flows.chain.parameters import parse
 from flows.chain.plan import plan, why
+from infra import storage
 from infra.errors import UsageError
 from infra.manifest import Counts
 from infra.step import Task
@@ -75,6 +76,18 @@ def test_a_changed_threshold_rebuilds_dedup_and_what_follows_but_not_extract(
         False,
     ]
     assert "threshold: 0.8 -> 0.7" in lines["dedup"].reason
+
+
+def test_an_old_artifact_whose_files_are_gone_does_not_stop_the_plan_of_another(
+    page: str, tmp_path: Path
+) -> None:
+    old = tasks(page, tmp_path / "lake", dedup={"threshold": 0.7})[2]
+    with old.lake.begin(old.identity, old.name) as writer:
+        storage.write_bytes(writer.file("part-0"), b"rows")
+        writer.commit(Counts())
+    storage.delete(old.artifact.file("part-0"))
+    line = plan(tasks(page, tmp_path / "lake"))[2]
+    assert (line.hit, "threshold: 0.7 -> 0.8" in line.reason) == (False, True)
 
 
 def test_the_crawl_counts_by_name_and_content_and_not_by_its_folder(
