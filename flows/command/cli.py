@@ -265,6 +265,9 @@ def main() -> None:
         code = fail(str(error), 2)
     except GristmillError as error:
         code = fail(str(error), 1)
+    except OSError as error:
+        # A lake that may not be written, a full disk: `strerror` says it, the name where.
+        code = fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
     if code == INTERRUPTED:
         typer.echo("interrupted; run it again to go on from what is there", err=True)
     sys.exit(code if isinstance(code, int) else 0)

@@ -75,6 +75,16 @@ def test_a_local_lake_with_executors_elsewhere_is_refused_before_anything_starts
     assert [p.name for p in tmp_path.iterdir()] == ["x.html"]
 
 
+def test_a_lake_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    page = tmp_path / "x.html"
+    page.write_text("<p>grain</p>")
+    os.utime(page, (0, 0))  # old enough for the lake to remember its hash
+    result = gristmill("extract", "--input", "x.html", "--root", "/proc/lake", cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.strip().startswith("error: /proc/lake: cannot write there")
+    assert "Traceback" not in result.stderr
+
+
 def test_help_shows_types_defaults_and_units(tmp_path: Path) -> None:
     text = gristmill("tokenize", "--help", cwd=tmp_path).stdout
     (line,) = [line for line in text.splitlines() if "--file-tokens" in line]
