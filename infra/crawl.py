@@ -78,7 +78,9 @@ def remember(sources: Iterable[Source], lake_root: str) -> None:
         if key not in known and storage.modified(key[0]) == key[2]
     }
     if fresh:
-        _write_memory(lake_root, known | fresh)
+        # Where nothing can be written the step says so; here it is only a memory.
+        with contextlib.suppress(OSError):
+            _write_memory(lake_root, known | fresh)
 
 
 def crawl_digest(sources: Iterable[Source]) -> str:
@@ -100,7 +102,7 @@ def _remembered(lake_root: str) -> dict[Key, str]:
     """What the lake remembers; nothing where that is missing or damaged: it is only a memory."""
     try:
         data = storage.read_bytes(storage.join(lake_root, MEMORY))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     # pyarrow says OSError too for what it cannot make sense of.
     with contextlib.suppress(pa.ArrowException, OSError):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from flows.chain.steps import STEPS, makers
+from flows.chain.steps import STEPS, makers, place
 from infra import storage
 from infra.crawl import Source, sources_of
 from infra.errors import UsageError
@@ -86,7 +86,7 @@ def newest_for(lake: Lake, goal: str, role: str, name: str) -> str:
 
     Raises UsageError when there is none.
     """
-    kinds = [step.kind for step in makers(role) if step.kind != STEPS[goal].kind]
+    kinds = [step.kind for step in makers(role) if place(step.name) < place(goal)]
     found = lake.newest(*kinds, name=name)
     if found is None:
         raise UsageError(

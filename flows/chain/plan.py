@@ -49,7 +49,7 @@ def plan(tasks: list[Task]) -> list[Line]:
         step = task.step
         manifest = task.artifact.manifest()
         before = task.lake.newest(step.kind, name=task.name)
-        last = before.manifest() if before else None
+        last = before.read() if before else None
         if task.crawl:
             documents = sum(source.size_bytes for source in task.crawl) / PAGE_BYTES
         kept, pace = _rates(task, last)

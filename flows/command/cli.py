@@ -7,7 +7,7 @@ standard output.
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
@@ -36,8 +36,9 @@ from flows.running.children import Children, Outcome
 from infra.errors import GristmillError, UsageError
 from infra.lake import Lake
 from infra.parameters import build
-from infra.step import Step, Task, summary
+from infra.step import Launch, Step, Task, summary
 from jobs.sample import SampleParameters, environment
+from jobs.spark.settings import require_shared
 
 app = typer.Typer(
     help="Raw web crawl to evaluated, registered language model.",
@@ -78,6 +79,7 @@ def add_step(step: Step) -> None:
 def execute(tasks: list[Task], as_json: bool) -> None:
     """Make a chain's artifacts without Prefect; the last step is the one that was asked for."""
     outcome: Outcome | None = None
+    require_places(task for task in tasks if task.artifact.manifest() is None)
     with (
         console.follower(as_json) as follow,
         Children(tasks[0].lake.root, follow=follow) as children,
@@ -130,6 +132,7 @@ def run(parameters: PipelineParameters, as_json: bool) -> None:
         if not as_json:
             console.plan_table(lines)
         if not all(line.hit for line in lines):
+            require_places(task for task, line in zip(tasks, lines) if not line.hit)
             from flows.command.local import run_flow  # Prefect takes seconds to import and to start
 
             run_flow(parameters)
@@ -141,6 +144,13 @@ def run(parameters: PipelineParameters, as_json: bool) -> None:
         console.one_object(steps[-1] | {"steps": steps})
     else:
         console.closing(outcomes)
+
+
+def require_places(tasks: Iterable[Task]) -> None:
+    """Raises UsageError, before anything starts or is written, where Spark cannot see a lake."""
+    for task in tasks:
+        if task.step.launch is Launch.SPARK:
+            require_shared(task.lake.root)
 
 
 def plan(parameters: PipelineParameters, as_json: bool) -> None:

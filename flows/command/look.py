@@ -23,7 +23,7 @@ def ls(
     """The finished artifacts of the lake."""
     if kind is not None and kind not in kinds():
         raise UsageError(f"unknown kind '{kind}'{nearest(kind, kinds())}")
-    found = [(a, a.require()) for a in Lake.at(root or LAKE).artifacts(kind)]
+    found = [(a, a.known()) for a in Lake.at(root or LAKE).artifacts(kind)]
     if json:
         console.one_object({"artifacts": [console.row(a, m) for a, m in found]})
     else:
@@ -100,6 +100,7 @@ def gc(
 ) -> None:
     """Remove what nobody needs: shards no artifact names, half-written folders, old artifacts."""
     lake = Lake.at(root or LAKE)
+    lake.require()
     freed = lake.collect(keep=keep, also=champions(lake) if keep else (), dry_run=dry_run)
     said: dict[str, Any] = {**vars(freed), "dry_run": dry_run}
     if json:

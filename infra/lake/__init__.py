@@ -18,7 +18,7 @@ from infra.errors import UsageError
 from infra.lake.artifact import Artifact
 from infra.lake.collect import Freed, InUse, collecting, remove_shards
 from infra.lake.shards import name_of
-from infra.lake.writer import USES, WORK, Writer
+from infra.lake.writer import ALIVE, USES, WORK, Writer
 from infra.manifest import FORMAT, MANIFEST_NAME, SHARDS, SHORT, Identity, Manifest
 
 __all__ = ["WORK", "Artifact", "Lake", "Writer"]
@@ -28,6 +28,7 @@ FIRST_VERSION = {"crawl", "documents", "clean", "dedup", "tokenizer", "tokens", 
 NO_KINDS = {SHARDS, "mlflow"}
 DAY_SECONDS = 86400.0
 RESUMABLE_SECONDS = 30 * DAY_SECONDS
+DIGEST = re.compile(rf"[0-9a-f]{{{SHORT}}}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -47,12 +48,18 @@ class Lake:
         lake = cls(storage.normal_root(root))
         if storage.exists(storage.join(lake.root, MARK)):
             return lake
-        if old := FIRST_VERSION.intersection(storage.list_folders(lake.root)):
+        there = FIRST_VERSION.intersection(storage.list_folders(lake.root))
+        if old := next((kind for kind in sorted(there) if lake.artifacts(kind)), None):
             raise UsageError(
-                f"{root}: a lake of an earlier version ({min(old)}/ is there, {MARK} is not):"
+                f"{root}: a lake of an earlier version ({old}/ is there, {MARK} is not):"
                 " remove it, or name another --root, and build it again"
             )
         return lake
+
+    def require(self) -> None:
+        """Raises UsageError where nobody has begun a lake yet."""
+        if not storage.exists(storage.join(self.root, MARK)):
+            raise UsageError(f"{self.root}: no lake is here ({MARK} is missing); check --root")
 
     def artifact(self, identity: Identity, name: str = "default") -> Artifact:
         """Where the artifact with this identity is or will be.
@@ -222,15 +229,21 @@ class Lake:
     def _stray(
         self, older_than_seconds: float, resumable_seconds: float
     ) -> dict[str, list[storage.FileInfo]]:
-        """What `sweep` removes: folder -> its files."""
+        """What `sweep` removes: folder -> its files.
+
+        A root may hold other things (`--root .`): only what a writer has begun, a folder named by a
+        digest with `_work/` in it, is ours to remove.
+        """
         found = {}
         for kind in self.kinds():
             folders: dict[str, list[storage.FileInfo]] = {}
             for info in storage.list_files(storage.join(self.root, kind)):
-                if info.path.count("/") >= 2:
+                if info.path.count("/") >= 2 and DIGEST.fullmatch(info.path.split("/")[1]):
                     folder = "/".join(info.path.split("/")[:2])
                     folders.setdefault(folder, []).append(info)
             for path, files in folders.items():
+                if not any(f.path.startswith(f"{path}/{WORK}/") for f in files):
+                    continue
                 done = any(f.path == f"{path}/{MANIFEST_NAME}" for f in files)
                 stray = [f for f in files if not done or f.path.startswith(f"{path}/{WORK}/")]
                 resumable = any(f.path.endswith("/COMPLETE") for f in files)
@@ -255,8 +268,12 @@ class Lake:
         return [(artifact, manifest) for artifact, manifest in found if manifest]
 
     def _delete(self, artifact: Artifact) -> None:
-        """The manifest first, so that no half of an artifact is ever found."""
+        """The manifest first, so that no half of an artifact is ever found; `_work/` last, so that
+        `sweep` takes what a crash in between leaves."""
+        storage.write_bytes(artifact.file(WORK, ALIVE), b"")
         storage.delete(artifact.file(MANIFEST_NAME))
+        left = storage.list_files(artifact.uri)
+        storage.delete_many([f.uri for f in left if not f.path.startswith(f"{WORK}/")])
         storage.delete(artifact.uri)
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from infra import storage
 from infra.errors import GristmillError
 from infra.lake.rows import Stack, stacks_of
+from infra.lake.shards import name_of
 from infra.manifest import MANIFEST_NAME, SHARDS, SHORT, FileEntry, Manifest
 
 READERS = 8
@@ -111,7 +112,7 @@ class Artifact:
                 raise GristmillError(
                     f"{self.at_root(entry.path)}: {'no' if found is None else found} bytes,"
                     f" the manifest says {entry.size_bytes};"
-                    f" delete {self.uri}{_and_note(entry.path)} and run the step again"
+                    f" delete {self.uri}{self._and_note(entry.path)} and run the step again"
                 )
         if hashes:
             with ThreadPoolExecutor(READERS) as pool:
@@ -120,8 +121,14 @@ class Artifact:
                     if sha256 != entry.sha256:
                         raise GristmillError(
                             f"{self.at_root(entry.path)}: not the manifest's content;"
-                            f" delete {self.uri}{_and_note(entry.path)} and run the step again"
+                            f" delete {self.uri}{self._and_note(entry.path)} and run the step again"
                         )
+
+    def _and_note(self, path: str) -> str:
+        """What else must go for a shard's file to be made again."""
+        if not path.startswith(f"{SHARDS}/"):
+            return ""
+        return f" and {self.at_root(SHARDS)}/{name_of(path)}.json"
 
 
 def file_list(files: Iterable[FileEntry]) -> bytes:
@@ -148,8 +155,3 @@ def _sizes(root: str, folders: Iterable[str]) -> dict[str, int]:
         for folder in folders
         for info in storage.list_names(storage.join(root, folder))
     }
-
-
-def _and_note(path: str) -> str:
-    """What else must go for a shard's file to be made again."""
-    return f" and {path.rpartition('-')[0]}.json" if path.startswith(f"{SHARDS}/") else ""

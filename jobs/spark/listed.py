@@ -16,7 +16,6 @@ from pyspark.sql import functions as F
 
 from infra.lake.parquet import RowsFile
 from infra.lake.rows import Stack, read_rows
-from infra.manifest import Counts
 from jobs.spark.documents import numbered
 from jobs.spark.maps import tally
 from jobs.spark.parts import attempt_name, write_partitions
@@ -83,7 +82,7 @@ def write_range(
     """Write the rows of these shards, a row group a shard. Runs in a worker."""
     name = attempt_name(f"part-{number:05d}")
     sources: dict[str, list[int]] = {}
-    counts = Counts()
+    counts = tally([], [])
     kept_file = RowsFile(root, f"{folder}/{name}", LISTED, grouped=True)
     removed_file = RowsFile(root, f"{folder}/rejected/{name}", REMOVED, grouped=True)
     with kept_file as kept, removed_file as removed:

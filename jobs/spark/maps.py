@@ -105,6 +105,7 @@ class _Apply:
     def __call__(self, new: NewShard) -> Counts:
         sizes: list[pa.Array] = []
         reasons: list[pa.Array] = []
+        replaced: list[pa.Array] = []
         columns = [*self.shard_map.reads, TEXT_BYTES]
 
         def read() -> Iterator[pa.RecordBatch]:
@@ -117,6 +118,8 @@ class _Apply:
                 file.write(batch)
                 if self.shard_map.layer and REASON in batch.schema.names:
                     reasons.append(batch.column(REASON))
+                if self.shard_map.layer and TEXT_BYTES in batch.schema.names:
+                    replaced.append(batch.column(TEXT_BYTES).cast(pa.int64()))
             rows_in = sum(map(len, sizes))
             # Inside the block: a file that lost rows must not be left behind.
             if self.shard_map.layer and file.rows != rows_in:
@@ -124,7 +127,7 @@ class _Apply:
                     f"{self.shard_map.name}: {rows_in} rows in, {file.rows} beside them;"
                     " please report this"
                 )
-        return tally(sizes, reasons)
+        return tally(replaced or sizes, reasons)
 
 
 def tally(sizes: Sequence[pa.Array], reasons: Sequence[pa.Array]) -> Counts:

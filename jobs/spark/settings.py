@@ -32,15 +32,10 @@ HERE = Path(__file__).parents[2]
 def configuration(root: str, folder: Path) -> dict[str, str]:
     """Spark's settings for a lake at `root`, then the user's own. `folder`: for the code's archive.
 
-    Raises UsageError for a local lake with executors on other machines: they would write where
-    nobody reads.
+    Raises UsageError for a lake that the executors cannot see.
     """
+    require_shared(root)
     master = settings().spark_master
-    if not is_here(master) and storage.is_local(root):
-        raise UsageError(
-            f"SPARK_MASTER={master}: its executors cannot see the local lake {root};"
-            " name a lake on s3:// with --root, or set SPARK_MASTER=local[*]"
-        )
     conf = {
         "spark.master": master,
         "spark.app.name": "gristmill",
@@ -60,6 +55,17 @@ def configuration(root: str, folder: Path) -> dict[str, str]:
         key, _, value = pair.partition("=")
         conf[key.strip()] = value.strip()
     return conf
+
+
+def require_shared(root: str) -> None:
+    """Raises UsageError for a local lake with executors on other machines: they would write where
+    nobody reads."""
+    master = settings().spark_master
+    if not is_here(master) and storage.is_local(root):
+        raise UsageError(
+            f"SPARK_MASTER={master}: its executors cannot see the local lake {root};"
+            " name a lake on s3:// with --root, or set SPARK_MASTER=local[*]"
+        )
 
 
 def is_here(master: str) -> bool:

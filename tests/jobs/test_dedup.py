@@ -15,6 +15,7 @@ import pytest
 from infra.errors import GristmillError
 from infra.lake import Artifact, Lake
 from infra.lake.rows import read_rows
+from infra.manifest import Counts
 from infra.step import Task
 from jobs.dedup import STEP, DedupParameters, maps, run
 from jobs.spark.session import Session
@@ -110,6 +111,13 @@ def kept(result: Task) -> dict[str, dict[str, Any]]:
 def removed(result: Task) -> dict[str, dict[str, Any]]:
     """Removed rows by URL."""
     return by_url(own_rows(result, rejected=True))
+
+
+def test_a_corpus_without_a_document_is_counted_like_any_other(
+    session: Session, lake: Lake, documents_artifact: Make
+) -> None:
+    task = deduplicate(session, lake, documents_artifact(lake, []))
+    assert task.artifact.require().counts == Counts(extra={"bytes_text": 0})
 
 
 def test_the_longest_text_of_a_cluster_stays_and_names_it(kept: Rows, removed: Rows) -> None:

@@ -9,6 +9,7 @@ from flows.chain.bound import bound
 from flows.chain.chain import chain
 from flows.chain.parameters import parse
 from flows.chain.plan import plan, why
+from infra import storage
 from infra.errors import UsageError
 from infra.manifest import Counts
 from infra.step import Task
@@ -77,6 +78,18 @@ def test_a_changed_threshold_rebuilds_dedup_and_what_follows_but_not_extract(
     assert "threshold: 0.8 -> 0.7" in lines["dedup"].reason
 
 
+def test_an_old_artifact_whose_files_are_gone_does_not_stop_the_plan_of_another(
+    page: str, tmp_path: Path
+) -> None:
+    old = tasks(page, tmp_path / "lake", dedup={"threshold": 0.7})[2]
+    with old.lake.begin(old.identity, old.name) as writer:
+        storage.write_bytes(writer.file("part-0"), b"rows")
+        writer.commit(Counts())
+    storage.delete(old.artifact.file("part-0"))
+    line = plan(tasks(page, tmp_path / "lake"))[2]
+    assert (line.hit, "threshold: 0.7 -> 0.8" in line.reason) == (False, True)
+
+
 def test_the_crawl_counts_by_name_and_content_and_not_by_its_folder(
     page: str, tmp_path: Path
 ) -> None:
@@ -123,6 +136,18 @@ def test_a_step_starts_from_an_artifact_with_the_tokenizer_that_made_it(
     assert train.identity.digest == made[5].identity.digest
     named = parse({"root": str(tmp_path / "lake"), "input": ["dedup/default"]})
     assert names(chain(named, "tokenize", whole=False)) == ["tokenizer", "tokenize"]
+
+
+def test_a_step_without_input_reads_what_a_step_before_it_has_made(
+    page: str, tmp_path: Path
+) -> None:
+    made = tasks(page, tmp_path / "lake")
+    for task in made[:3]:
+        finish(task)
+    parameters = parse({"root": str(tmp_path / "lake")})
+    found = {g: chain(parameters, g, whole=False)[-1] for g in ("filter", "dedup", "tokenizer")}
+    read = [task.inputs["documents"].digest for task in found.values()]
+    assert read == [task.identity.digest for task in made[:3]]
 
 
 def test_a_run_can_start_from_crawl_files_and_a_tokenizer_that_is_there(

@@ -14,9 +14,11 @@ import pytest
 REPO = Path(__file__).parents[3]
 
 
-def gristmill(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def gristmill(
+    *arguments: str, cwd: Path, spark: str = "local[2]"
+) -> subprocess.CompletedProcess[str]:
     """Call the command in an empty directory."""
-    environment = {**os.environ, "PYTHONPATH": str(REPO), "SPARK_MASTER": "local[2]"}
+    environment = {**os.environ, "PYTHONPATH": str(REPO), "SPARK_MASTER": spark}
     command = [sys.executable, "-m", "flows.command.cli", *arguments]
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
@@ -41,6 +43,7 @@ def gristmill(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["ls", "--kind", "documnts"], "nearest: 'documents'"),
         (["trian"], "No such command 'trian'"),
         (["run"], "give --input"),
+        (["gc"], "no lake is here"),
         (
             ["filter", "--input", "x.html", "--set", 'filter.rules={"long": "n_wrds > 5"}'],
             "n_words",
@@ -58,6 +61,28 @@ def test_a_wrong_call_is_one_line_exit_code_2_and_writes_nothing(
     assert said in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["x.html"]
+
+
+@pytest.mark.parametrize("command", ["extract", "run"])
+def test_a_local_lake_with_executors_elsewhere_is_refused_before_anything_starts(
+    command: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.html").write_text("<p>grain</p>")
+    result = gristmill(command, "--input", "x.html", "--json", cwd=tmp_path, spark="spark://x:7077")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: SPARK_MASTER=spark://x:7077")
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["x.html"]
+
+
+def test_a_lake_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    page = tmp_path / "x.html"
+    page.write_text("<p>grain</p>")
+    os.utime(page, (0, 0))  # old enough for the lake to remember its hash
+    result = gristmill("extract", "--input", "x.html", "--root", "/proc/lake", cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.strip().startswith("error: /proc/lake: cannot write there")
+    assert "Traceback" not in result.stderr
 
 
 def test_help_shows_types_defaults_and_units(tmp_path: Path) -> None:

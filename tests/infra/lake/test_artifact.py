@@ -75,10 +75,17 @@ def test_for_a_missing_shard_its_note_must_go_too(lake: Lake) -> None:
     made = make_of_shards(lake, DEDUP, "map/ab")
     uri = storage.join(lake.root, made.files[0].path)
     storage.delete(uri)
-    remedy = f"delete {lake.artifact(DEDUP).uri} and shards/map/ab.json and run the step again"
+    note = f"{lake.root}/shards/map/ab.json"
+    remedy = f"delete {lake.artifact(DEDUP).uri} and {note} and run the step again"
     with pytest.raises(GristmillError, match=f"^{re.escape(uri)}: no bytes.*{re.escape(remedy)}$"):
         lake.artifact(DEDUP).require()
     assert lake.artifact(DEDUP).known() == made
+
+
+def test_the_note_of_rejected_rows_is_their_shards(lake: Lake) -> None:
+    assert lake.artifact(DEDUP)._and_note("shards/map/rejected/ab-1.parquet") == (
+        f" and {lake.root}/shards/map/ab.json"
+    )
 
 
 def test_altered_content_of_equal_size_is_found_by_its_hash(lake: Lake) -> None:

@@ -230,11 +230,37 @@ def test_the_sweep_takes_old_half_written_folders_alone(lake: Lake) -> None:
     assert lake.artifact(finished).manifest(hashes=True) == made
 
 
+@pytest.mark.parametrize("path", ["raw/2024/01/a.warc", "raw/2024/202401150030/a.warc"])
+def test_what_is_not_the_lakes_own_is_never_removed(lake: Lake, path: str) -> None:
+    make_artifact(lake)
+    storage.write_bytes(storage.join(lake.root, path), b"")
+    assert lake.sweep(NOW, NOW) == []
+    assert storage.exists(storage.join(lake.root, path))
+
+
+def test_a_removal_that_a_crash_cut_short_is_finished_by_the_sweep(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_artifact(lake)
+    artifact = lake.artifact(DEDUP)
+
+    def crash(uris: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(storage, "delete_many", crash)
+        lake.remove(artifact)
+    assert lake.artifacts() == []
+    assert lake.sweep(NOW) == [artifact.uri]
+    assert paths(artifact) == []
+
+
 def test_the_sweep_spares_the_checkpoints_of_an_interrupted_training_for_longer(lake: Lake) -> None:
     resumable, started = (
         dataclasses.replace(DEDUP, kind="checkpoints", version=version) for version in (2, 3)
     )
     for identity, path in ((resumable, "step-00000004/COMPLETE"), (started, "step-00000004/shard")):
+        lake.begin(identity).close()
         storage.write_bytes(lake.artifact(identity).file(path), b"")
     assert lake.sweep(NOW) == [lake.artifact(started).uri]
     assert lake.sweep(NOW, NOW) == [lake.artifact(resumable).uri]

@@ -36,6 +36,7 @@ def test_a_lake_of_the_first_version_is_refused_in_one_line(root: str) -> None:
 
 def test_a_folder_of_other_things_may_become_a_lake(root: str) -> None:
     storage.write_bytes(storage.join(root, "notes", "today.txt"), b"")
+    storage.write_bytes(storage.join(root, "crawl", "2024", "pages.warc"), b"")
     make_artifact(Lake.at(root))
     assert Lake.at(root).find("dedup/default").digest == DEDUP.digest
 
