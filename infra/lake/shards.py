@@ -37,7 +37,8 @@ class ShardMap:
     schema      columns it makes
     apply       module-level function over record batches, or a partial of one; runs in a worker
     layer       whether its output stands beside the rows it was given, one for one, as columns of
-                theirs (a column `reject_reason` drops the rows where it is not null); else it is
+                theirs (a column `reject_reason` drops the rows where it is not null; one that
+                replaces `text` replaces `n_bytes` too, which the accounts read); else it is
                 something else made of the rows
     """
 

@@ -29,9 +29,10 @@ def commit_layers(
 ) -> Manifest:
     """A whole step that adds layers to its documents: have the shards made, count, commit.
 
-    Rows in are those that the input kept, rows out those that the last map keeps.
+    Rows in are those that the input kept, rows out those that the last map keeps; any map may drop
+    rows.
     """
-    made: list[Shard] = []
+    counts, rejected = Counts(), Counts()
     with task.lake.begin(task.identity, task.name) as writer:
         documents = task.inputs[DOCUMENTS].require()
         files = documents.data_files()
@@ -39,12 +40,15 @@ def commit_layers(
             stacks = stacks_of(dataclasses.replace(documents, files=files))
             made = map_shards(session, writer, task.step.name, shard_map, stacks)
             files = [*files, *layer_files(made, layers_in(files))]
-        stacks = stacks_of(dataclasses.replace(documents, files=files))
-        counts = reduce(add, (shard.counts for shard in made), Counts())
-        if any(stack.keyed for stack in stacks):
-            counts = reduce(add, count(session, stacks), Counts())
+            stacks = stacks_of(dataclasses.replace(documents, files=files))
+            said = [shard.counts for shard in made]
+            if any(stack.keyed for stack in stacks):
+                said = count(session, stacks)
+            counts = reduce(add, said, Counts())
+            rejected += Counts(rejected=counts.rejected)
+        rows_in = documents.counts.rows_out
         return writer.commit(
-            dataclasses.replace(counts, rows_in=documents.counts.rows_out),
+            dataclasses.replace(counts, rows_in=rows_in, rejected=rejected.rejected),
             files=files,
             schema=schema_of(task.lake.root, stacks),
             details=details,

@@ -105,6 +105,7 @@ class _Apply:
     def __call__(self, new: NewShard) -> Counts:
         sizes: list[pa.Array] = []
         reasons: list[pa.Array] = []
+        replaced: list[pa.Array] = []
         columns = [*self.shard_map.reads, TEXT_BYTES]
 
         def read() -> Iterator[pa.RecordBatch]:
@@ -117,6 +118,8 @@ class _Apply:
                 file.write(batch)
                 if self.shard_map.layer and REASON in batch.schema.names:
                     reasons.append(batch.column(REASON))
+                if self.shard_map.layer and TEXT_BYTES in batch.schema.names:
+                    replaced.append(batch.column(TEXT_BYTES))
             rows_in = sum(map(len, sizes))
             # Inside the block: a file that lost rows must not be left behind.
             if self.shard_map.layer and file.rows != rows_in:
@@ -124,13 +127,13 @@ class _Apply:
                     f"{self.shard_map.name}: {rows_in} rows in, {file.rows} beside them;"
                     " please report this"
                 )
-        return tally(sizes, reasons)
+        return tally(replaced or sizes, reasons)
 
 
 def tally(sizes: Sequence[pa.Array], reasons: Sequence[pa.Array]) -> Counts:
     """Counts of rows of these text sizes (bytes): those without a reason are kept, the others
     dropped, by reason. No reasons: all are kept. `extra.bytes_text` counts the kept texts."""
-    size = pa.chunked_array(sizes, pa.int64())
+    size = pa.chunked_array([part.cast(pa.int64()) for part in sizes], pa.int64())
     reason = pa.chunked_array(reasons, pa.string()) if reasons else pa.nulls(len(size), pa.string())
     kept = size.filter(pc.is_null(reason))
     counted = pc.value_counts(reason.drop_null()).to_pylist()

@@ -14,7 +14,10 @@ from infra.lake import Artifact, Lake, Writer
 from infra.lake.rows import read_rows
 from infra.lake.shards import ShardMap
 from infra.manifest import Counts, Identity
-from jobs.spark.documents import count, layer_files, rows_of_shards, schema_of
+from infra.step import DOCUMENTS, Task
+from jobs.filter import STEP as FILTER
+from jobs.filter import FilterParameters
+from jobs.spark.documents import commit_layers, count, layer_files, rows_of_shards, schema_of
 from jobs.spark.driver import failure_of
 from jobs.spark.maps import map_shards, tally
 from jobs.spark.session import Session
@@ -148,3 +151,28 @@ def test_a_tally_counts_the_kept_texts_and_the_dropped_rows_by_reason() -> None:
     assert tally(sizes, reasons) == Counts(4, 1, {"a": 1, "b": 2}, {"bytes_text": 1})
     assert tally(sizes, []) == Counts(4, 4, {}, {"bytes_text": 15})
     assert tally([], []) == Counts(0, 0, {}, {"bytes_text": 0})
+
+
+SHORTER = pa.schema([("text", pa.string()), ("n_bytes", pa.int32())])
+
+
+def shorter(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Each text without its first character."""
+    for batch in batches:
+        texts = [text[1:] for text in batch.column("text").to_pylist()]
+        columns = {"text": texts, "n_bytes": [len(text) for text in texts]}
+        yield pa.RecordBatch.from_pydict(columns, SHORTER)
+
+
+def test_a_step_may_change_texts_and_drop_rows_in_several_maps_and_counts_what_is_left(
+    session: Session, lake: Lake, documents_artifact: Make
+) -> None:
+    documents = documents_artifact(lake, ROWS, shards=2)
+    task = Task(FILTER, lake, "several", FilterParameters(), {DOCUMENTS: documents})
+    maps = [
+        measure(most=6),
+        measure(name="shorter", schema=SHORTER, apply=shorter),
+        measure(most=3),
+    ]
+    made = commit_layers(Session(session.spark, lake.root), task, maps)
+    assert made.counts == Counts(9, 4, {"long": 5}, {"bytes_text": 0 + 1 + 2 + 3})
