@@ -119,7 +119,7 @@ class _Apply:
                 if self.shard_map.layer and REASON in batch.schema.names:
                     reasons.append(batch.column(REASON))
                 if self.shard_map.layer and TEXT_BYTES in batch.schema.names:
-                    replaced.append(batch.column(TEXT_BYTES).cast(pa.int64()))
+                    replaced.append(batch.column(TEXT_BYTES))
             rows_in = sum(map(len, sizes))
             # Inside the block: a file that lost rows must not be left behind.
             if self.shard_map.layer and file.rows != rows_in:
@@ -133,7 +133,7 @@ class _Apply:
 def tally(sizes: Sequence[pa.Array], reasons: Sequence[pa.Array]) -> Counts:
     """Counts of rows of these text sizes (bytes): those without a reason are kept, the others
     dropped, by reason. No reasons: all are kept. `extra.bytes_text` counts the kept texts."""
-    size = pa.chunked_array(sizes, pa.int64())
+    size = pa.chunked_array([part.cast(pa.int64()) for part in sizes], pa.int64())
     reason = pa.chunked_array(reasons, pa.string()) if reasons else pa.nulls(len(size), pa.string())
     kept = size.filter(pc.is_null(reason))
     counted = pc.value_counts(reason.drop_null()).to_pylist()
