@@ -74,7 +74,7 @@ def explain(error: ValidationError, cls: Any, where: str = "") -> str:
         return f"unknown key '{key}'{nearest(path[-1], field_types(owner))}"
     given = repr(problem["input"])
     shown = given if len(given) <= SHOWN else f"{given[:SHOWN]}..."
-    return f"{key}: {problem['msg']} (got {shown})"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')} (got {shown})"
 
 
 def _dataclass_in(annotation: Any) -> Any:

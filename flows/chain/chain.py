@@ -35,9 +35,14 @@ def chain(
         )
     if not references:
         references = [newest_for(lake, goal, main, parameters.name)]
-    walk = _Walk(lake, parameters, start_of(parameters.root, references), goal, whole)
+    start = start_of(parameters.root, references)
+    walk = _Walk(lake, parameters, start, goal, whole)
     walk.task(STEPS[goal])
-    return [walk.tasks[name] for name in STEPS if name in walk.tasks]
+    tasks = [walk.tasks[name] for name in STEPS if name in walk.tasks]
+    if start.crawl and not any(task.crawl for task in tasks):
+        given = " and ".join(sorted(start.artifacts))
+        raise UsageError(f"{goal}: reads no crawl files where {given} are given; name one of them")
+    return tasks
 
 
 class _Walk:

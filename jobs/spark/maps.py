@@ -110,6 +110,11 @@ class _Apply:
 
         def read() -> Iterator[pa.RecordBatch]:
             for batch in read_rows(self.root, self.stack, columns, keyed=False):
+                if lacking := set(columns).difference(batch.schema.names):
+                    raise GristmillError(
+                        f"{self.shard_map.name}: no layer of its rows has the column"
+                        f" '{min(lacking)}'; run the step that makes it before"
+                    )
                 sizes.append(batch.column(TEXT_BYTES))
                 yield batch
 

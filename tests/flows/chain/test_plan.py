@@ -165,6 +165,17 @@ def test_a_run_can_start_from_crawl_files_and_a_tokenizer_that_is_there(
     assert len(found["extract"].crawl) == 2
 
 
+def test_crawl_files_that_nothing_would_read_are_refused(page: str, tmp_path: Path) -> None:
+    for task in tasks(page, tmp_path / "lake")[:5]:
+        finish(task)
+    values = {
+        "root": str(tmp_path / "lake"),
+        "input": [page, "tokens/default", "tokenizer/default"],
+    }
+    with pytest.raises(UsageError, match="train: reads no crawl files where tokenizer and tokens"):
+        chain(parse(values), "train", whole=False)
+
+
 def test_inside_bound_the_crawl_is_what_it_was(page: str, tmp_path: Path) -> None:
     folder = tmp_path / "crawl"
     folder.mkdir()

@@ -176,3 +176,16 @@ def test_a_step_may_change_texts_and_drop_rows_in_several_maps_and_counts_what_i
     ]
     made = commit_layers(Session(session.spark, lake.root), task, maps)
     assert made.counts == Counts(9, 4, {"long": 5}, {"bytes_text": 0 + 1 + 2 + 3})
+
+
+def test_a_map_that_reads_a_column_that_no_layer_has_is_one_line(
+    session: Session, lake: Lake, documents_artifact: Make, writer: Writer
+) -> None:
+    stacks = documents_artifact(lake, ROWS).stacks()
+    with pytest.raises(PythonException) as caught:
+        map_shards(session, writer, "lengths", measure(reads=("text", "dup")), stacks)
+    said = str(failure_of("lengths", caught.value))
+    assert said == (
+        "lengths: no layer of its rows has the column 'dup'; run the step that makes it before"
+    )
+    assert not files_of(lake, "lengths")
