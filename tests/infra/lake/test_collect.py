@@ -161,7 +161,7 @@ def test_also_keeps_these_and_what_they_were_made_from(lake: Lake) -> None:
     model = make_artifact(lake, made_from(parent, "models"))
     for kind in ("tokens", "models"):
         for identity in others:
-            make_artifact(lake, dataclasses.replace(identity, kind=kind))
+            make_artifact(lake, dataclasses.replace(identity, kind=kind, step=kind))
     for identity in others:
         make_artifact(lake, identity)
     lake.collect(keep=1, also=[model.digest])
