@@ -56,7 +56,9 @@ def largest_difference(first: Task, second: Task) -> float:
 
 
 def files_of(task: Task) -> dict[str, str]:
-    return {entry.path: entry.sha256 for entry in task.artifact.require().files}
+    folder = f"{task.artifact.path}/"
+    files = task.artifact.require().files
+    return {entry.path.removeprefix(folder): entry.sha256 for entry in files}
 
 
 def test_the_loss_falls_and_the_manifest_says_what_was_done(
