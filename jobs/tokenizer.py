@@ -23,7 +23,7 @@ from infra import storage
 from infra.errors import GristmillError
 from infra.lake import WORK, Artifact
 from infra.lake.parquet import RowsFile, read
-from infra.lake.rows import Stack, read_rows
+from infra.lake.rows import Stack, read_rows, stacks_of
 from infra.manifest import Counts, Manifest
 from infra.parameters import option, parameters
 from infra.step import DOCUMENTS, Launch, Rate, Step, Task
@@ -68,15 +68,15 @@ TEXTS = pa.schema([("text", pa.string())])
 def run(session: Session, task: Task) -> Manifest:
     """Execute the step. Raises GristmillError when there is no text to learn from."""
     p: TokenizerParameters = task.parameters
-    documents = task.inputs[DOCUMENTS].require()
-    rows_in, text_bytes = documents.counts.rows_out, documents.counts.extra["bytes_text"]
-    if p.type != "bytes" and not text_bytes:
-        raise GristmillError(
-            f"tokenizer: {task.inputs[DOCUMENTS].uri} has no text to learn from;"
-            " relax what its funnel rejects (`gristmill show` counts it)"
-        )
     with task.lake.begin(task.identity, task.name) as writer:
-        tokenizer, used, used_bytes = learn(session, task, f"{writer.artifact.path}/{WORK}/sample")
+        documents = task.inputs[DOCUMENTS].require()
+        if p.type != "bytes" and not documents.counts.extra["bytes_text"]:
+            raise GristmillError(
+                f"tokenizer: {task.inputs[DOCUMENTS].uri} has no text to learn from;"
+                " relax what its funnel rejects (`gristmill show` counts it)"
+            )
+        folder = f"{writer.artifact.path}/{WORK}/sample"
+        tokenizer, used, used_bytes = learn(session, p, documents, folder)
         config = {
             "type": p.type,
             "vocab_size": tokenizer.get_vocab_size(),
@@ -84,23 +84,25 @@ def run(session: Session, task: Task) -> Manifest:
         }
         storage.write_bytes(writer.file("tokenizer.json"), tokenizer.to_str().encode())
         storage.write_bytes(writer.file("config.json"), (json.dumps(config) + "\n").encode())
+        rows_in = documents.counts.rows_out
         missed = rows_in - used
         rejected = {"not_sampled": missed} if missed else {}
         counts = Counts(rows_in, used, rejected, {"sampled_bytes": used_bytes})
         return writer.commit(counts, details=config, spark_application_id=session.application_id)
 
 
-def learn(session: Session, task: Task, folder: str) -> tuple[Tokenizer, int, int]:
+def learn(
+    session: Session, p: TokenizerParameters, documents: Manifest, folder: str
+) -> tuple[Tokenizer, int, int]:
     """The tokenizer, and how many documents and bytes it is made from. `folder` takes a sample."""
-    p: TokenizerParameters = task.parameters
     if p.type == "bytes":
         return bytes_tokenizer(), 0, 0
-    counts, stacks = task.inputs[DOCUMENTS].require().counts, task.inputs[DOCUMENTS].stacks()
+    counts, stacks = documents.counts, stacks_of(documents)
     text_bytes = counts.extra["bytes_text"]
     if p.type == "chars":
         return chars_tokenizer(characters(session, stacks)), counts.rows_out, text_bytes
     parts, used, used_bytes = sample(session, stacks, folder, p.sample_bytes / text_bytes, p.seed)
-    return train_bpe(_texts(task.lake.root, parts), p.vocab_size), used, used_bytes
+    return train_bpe(_texts(session.root, parts), p.vocab_size), used, used_bytes
 
 
 def load(artifact: Artifact) -> tuple[Tokenizer, dict[str, int | str]]:

@@ -16,7 +16,7 @@ from infra import storage
 from infra.crawl import Source, sources_of
 from infra.errors import UsageError
 from infra.lake import Artifact, Lake
-from infra.step import CRAWL
+from infra.step import CRAWL, Step
 
 GLOB = frozenset("*?[")
 
@@ -52,7 +52,7 @@ def start_of(root: str, references: list[str]) -> Start:
     artifacts = [artifact for artifact in found.values() if artifact is not None]
     patterns = [reference for reference, artifact in found.items() if artifact is None]
     for artifact in artifacts:
-        if _plays(artifact) == CRAWL:
+        if _maker(artifact).plays == CRAWL:
             patterns += artifact.data_uris()
     crawl = sources_of(patterns, lake.root) if patterns else ()
     start = Start(crawl)
@@ -60,15 +60,15 @@ def start_of(root: str, references: list[str]) -> Start:
         # crawl files replace what an artifact was made from: a tokenizer given beside them is used
         # on them
         for artifact in [given] if crawl else lake.ancestors(given):
-            role = _plays(artifact)
-            if role != CRAWL and role not in start.artifacts:
-                start.artifacts[role] = artifact
-                start.makers[role] = artifact.require().step
+            maker = _maker(artifact)
+            if maker.plays != CRAWL and maker.plays not in start.artifacts:
+                start.artifacts[maker.plays] = artifact
+                start.makers[maker.plays] = maker.name
     return start
 
 
-def _plays(artifact: Artifact) -> str:
-    return STEPS[artifact.require().step].plays
+def _maker(artifact: Artifact) -> Step:
+    return STEPS[artifact.require().step]
 
 
 @contextmanager

@@ -103,7 +103,8 @@ def _sections() -> dict[str, Any]:
         changed: dict[str, Any] = {}
         for preset in PRESETS:
             changed = merged(changed, values_of(preset).get(step.name, {}))
-        annotation = Annotated[step.parameters, form.section(step.parameters, changed)]  # type: ignore[name-defined]
+        shape = form.section(step.parameters, changed)
+        annotation = Annotated[step.parameters, shape]  # type: ignore[name-defined]
         shown = Field(
             default_factory=step.parameters,
             description=step.help,
@@ -113,7 +114,10 @@ def _sections() -> dict[str, Any]:
     return found
 
 
-class PipelineParameters(create_model("_Sections", __base__=RunParameters, **_sections())):  # type: ignore[misc]
+_WithSections = create_model("_WithSections", __base__=RunParameters, **_sections())
+
+
+class PipelineParameters(_WithSections):  # type: ignore[misc, valid-type]
     """Raw crawl to evaluated, registered model."""
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from infra import storage
 from infra.lake.rows import stacks_of
-from infra.manifest import SHARDS, SHORT, Identity, Manifest
+from infra.lake.shards import there
+from infra.manifest import SHORT, Identity, Manifest
 from infra.parameters import flatten
 from infra.step import DOCUMENTS, Task
 from jobs.crawl.bundles import bundles
@@ -84,7 +84,7 @@ class _Shards:
 
     def __init__(self) -> None:
         self._names: dict[str, Names | None] = {}
-        self._there = cache(_there)
+        self._there = cache(there)
 
     def count(self, task: Task, manifest: Manifest | None) -> str:
         """How many shards of each map are there and how many are new; remembers them for the steps
@@ -102,8 +102,8 @@ class _Shards:
                     made = [shard_map.shard_name(name) for name in names]
                     if shard_map.layer:
                         names = [[*before, name] for before, name in zip(names, made)]
-                there = len(self._there(task.lake.root, shard_map.name).intersection(made))
-                said.append(f"{shard_map.name} {there} there, {len(made) - there} new")
+                found = len(self._there(task.lake.root, shard_map.name).intersection(made))
+                said.append(f"{shard_map.name} {found} there, {len(made) - found} new")
         elif task.step.plays == DOCUMENTS:
             names = [stack.names for stack in stacks_of(manifest)]
         self._names[task.artifact.digest] = names
@@ -119,13 +119,6 @@ class _Shards:
             stacks = stacks_of(manifest) if manifest else []
             self._names[documents.digest] = [s.names for s in stacks] if manifest else None
         return self._names[documents.digest]
-
-
-def _there(root: str, shard_map: str) -> set[str]:
-    """The names of the finished shards of a map."""
-    listed = storage.list_names(storage.join(root, SHARDS, shard_map))
-    notes = (info.path for info in listed if info.path.endswith(".json"))
-    return {f"{shard_map}/{path.removesuffix('.json')}" for path in notes}
 
 
 def _tokens(manifest: Manifest) -> int | None:

@@ -115,6 +115,13 @@ def note_of(root: str, name: str) -> str:
     return storage.join(root, SHARDS, f"{name}.json")
 
 
+def there(root: str, shard_map: str) -> set[str]:
+    """The names of all finished shards of a map, by one listing."""
+    listed = storage.list_names(storage.join(root, SHARDS, shard_map))
+    notes = (info.path for info in listed if info.path.endswith(".json"))
+    return {f"{shard_map}/{path.removesuffix('.json')}" for path in notes}
+
+
 def find(root: str, name: str) -> Shard | None:
     """The finished shard of that name."""
     where = note_of(root, name)

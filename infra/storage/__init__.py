@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError
 from infra.errors import GristmillError, UsageError
 from infra.storage import local, s3, web
 from infra.storage.files import BLOCK_BYTES, FileInfo
-from infra.storage.hashing import HashingWriter, hashes_of
+from infra.storage.hashing import HashingWriter, hash_of
 from infra.storage.patterns import files_named
 from infra.storage.uri import (
     SCHEMES,
@@ -42,7 +42,6 @@ __all__ = [
     "HashingWriter",
     "base_name",
     "content_hash",
-    "content_hashes",
     "create_exclusive",
     "delete",
     "delete_many",
@@ -236,13 +235,8 @@ def delete_many(uris: Iterable[str]) -> None:
 
 def content_hash(uri: str) -> str:
     """SHA-256 of the file's bytes, hexadecimal."""
-    return content_hashes(uri, 0)[1]
-
-
-def content_hashes(uri: str, end: int) -> tuple[str, str]:
-    """SHA-256, hexadecimal, of the file's first `end` bytes and of all of them, in one reading."""
     with open_read(uri) as stream:
-        return hashes_of(stream, end)
+        return hash_of(stream)
 
 
 def _one_line(error: Exception) -> str:

@@ -47,12 +47,9 @@ class HashingWriter(io.RawIOBase):
             self._stream.flush()
 
 
-def hashes_of(stream: IO[bytes], end: int) -> tuple[str, str]:
-    """SHA-256 of the stream's first `end` bytes and of all of them, hexadecimal."""
-    head, whole = hashlib.sha256(), hashlib.sha256()
-    place = 0
+def hash_of(stream: IO[bytes]) -> str:
+    """SHA-256 of all bytes of the stream, hexadecimal."""
+    whole = hashlib.sha256()
     while block := stream.read(BLOCK_BYTES):
-        head.update(block[: max(0, end - place)])
         whole.update(block)
-        place += len(block)
-    return head.hexdigest(), whole.hexdigest()
+    return whole.hexdigest()

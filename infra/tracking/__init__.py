@@ -22,7 +22,6 @@ for _name, _value in DEFAULTS.items():
 
 from mlflow import MlflowClient  # noqa: E402
 
-from infra.storage import public_uri as public  # noqa: E402
 from infra.tracking.place import EXPERIMENT, run_page, ui_command, uri_for  # noqa: E402
 from infra.tracking.registry import (  # noqa: E402
     CHAMPION,
@@ -55,7 +54,6 @@ __all__ = [
     "champion",
     "history",
     "promote",
-    "public",
     "register_model",
     "run_id_for",
     "run_page",

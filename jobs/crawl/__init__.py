@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import IO
 
-from jobs.crawl.addresses import base_name, own_url, public_uri
+from infra import storage
+from jobs.crawl.addresses import own_url
 from jobs.crawl.archives import arc_records, warc_records
 from jobs.crawl.compressed import codec_of, pieces
 from jobs.crawl.files import whole
@@ -22,7 +23,7 @@ from jobs.crawl.parquet import parquet_rows
 from jobs.crawl.ranges import Range
 from jobs.crawl.record import EMPTY_FILE, REASONS, UNREADABLE, Record
 
-__all__ = ["MAX_PAGE_BYTES", "REASONS", "Record", "base_name", "public_uri", "records"]
+__all__ = ["MAX_PAGE_BYTES", "REASONS", "Record", "records"]
 
 MAX_PAGE_BYTES = 10 << 20
 
@@ -56,9 +57,9 @@ def _read(raw: IO[bytes], uri: str, max_page_bytes: int, part: Range | None) -> 
     codec = codec_of(head)
     if codec:
         head = next((piece.data for piece in pieces(raw, codec)), b"")
-    form = kind_of(head, base_name(uri))
+    form = kind_of(head, storage.base_name(uri))
     if part is not None and (codec or form != "jsonl"):
-        raise ValueError(f"{public_uri(uri)}: has no parts; read it whole (part=None)")
+        raise ValueError(f"{storage.public_uri(uri)}: has no parts; read it whole (part=None)")
     if form == "jsonl":
         return json_lines(raw, codec, own_url(uri), max_page_bytes, start, end)
     if form == "warc":

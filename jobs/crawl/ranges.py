@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import IO
 
 from infra import storage
-from jobs.crawl.addresses import base_name
 from jobs.crawl.compressed import codec_of
 from jobs.crawl.kinds import HEAD_BYTES, PARQUET_MAGIC, kind_of
 from jobs.crawl.parquet import footer
@@ -43,7 +42,7 @@ def ranges(uri: str, size_bytes: int, target_bytes: int) -> list[Range | None]:
                 return [None]
             if head.startswith(PARQUET_MAGIC):
                 bounds = _between_row_groups(stream, size_bytes, target_bytes)
-            elif kind_of(head, base_name(uri)) == "jsonl" and head.strip():  # not empty, then
+            elif kind_of(head, storage.base_name(uri)) == "jsonl" and head.strip():
                 count = -(-size_bytes // max(target_bytes, 2 * HEAD_BYTES))
                 bounds = [size_bytes * part // count for part in range(count + 1)]
             else:

@@ -14,12 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark import SparkContext
 
-from infra import storage
 from infra.errors import GristmillError
 from infra.lake import Writer, shards
 from infra.lake.rows import REASON, Stack, read_rows
 from infra.lake.shards import NewShard, Shard, ShardMap
-from infra.manifest import SHARDS, Counts
+from infra.manifest import Counts
 from infra.process import emit
 from jobs.spark.places import answers_at
 from jobs.spark.session import Session
@@ -62,12 +61,7 @@ def _found(session: Session, names: Sequence[str]) -> dict[int, str]:
     """Place -> note of the shards that are there."""
     root = session.root
     folders = {name.partition("/")[0] for name in names}
-    listed = {
-        f"{folder}/{info.path.removesuffix('.json')}"
-        for folder in folders
-        for info in storage.list_names(storage.join(root, SHARDS, folder))
-        if info.path.endswith(".json")
-    }
+    listed = {name for folder in folders for name in shards.there(root, folder)}
     there = [place for place, name in enumerate(names) if name in listed]
 
     def read(number: int) -> str | None:

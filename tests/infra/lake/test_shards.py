@@ -2,12 +2,9 @@
 
 import dataclasses
 import re
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from infra.lake import parquet
 from infra.lake.shards import NewShard, Shard, ShardMap, find, make, name_of, note_of
 from infra.manifest import Counts
 from tests.infra.lake.artifacts import NUMBERS, WAIT_SECONDS, Asked, make_shard, one_row
+from tests.infra.processes import another_process, line_of
 
 REPOSITORY = Path(__file__).parents[3]
 NAME = "map/ab"
@@ -174,6 +172,7 @@ def test_of_two_builds_that_both_finish_one_counts(root: str) -> None:
 MAKE = """
 import sys
 from infra.lake.shards import make
+from tests.infra.processes import another_process, line_of
 from tests.infra.lake.artifacts import one_row
 
 def slowly(new):
@@ -187,34 +186,12 @@ print(was_there, shard.data.path, flush=True)
 """
 
 
-@contextmanager
-def maker(root: str) -> Iterator["subprocess.Popen[str]"]:
-    """A process that makes the shard and stops in the middle of building it."""
-    with subprocess.Popen(
-        [sys.executable, "-c", MAKE, root],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def line_of(process: "subprocess.Popen[str]") -> str:
-    """The next line that it prints."""
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
 def test_of_two_processes_one_builds_and_both_use_it(tmp_path: Path) -> None:
     root = str(tmp_path)
     with ExitStack() as stack:
-        first = stack.enter_context(maker(root))
+        first = stack.enter_context(another_process(MAKE, root))
         assert [line_of(first), line_of(first)] == ["asking", "building"]
-        second = stack.enter_context(maker(root))
+        second = stack.enter_context(another_process(MAKE, root))
         assert line_of(second) == "asking"
         assert first.stdin is not None
         print(file=first.stdin, flush=True)
@@ -225,7 +202,7 @@ def test_of_two_processes_one_builds_and_both_use_it(tmp_path: Path) -> None:
 
 def test_the_shard_of_a_killed_process_is_built_by_the_next(tmp_path: Path) -> None:
     root = str(tmp_path)
-    with maker(root) as process:
+    with another_process(MAKE, root) as process:
         assert [line_of(process), line_of(process)] == ["asking", "building"]
         process.kill()
         process.wait(WAIT_SECONDS)

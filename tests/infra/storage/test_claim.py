@@ -1,12 +1,9 @@
 """Claims: one works, the others wait for it, and a holder that died keeps nobody waiting."""
 
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import pytest
 
 from infra import storage
 from infra.storage.claim import BEATS, _FileLock, claim
+from tests.infra.processes import another_process, line_of
 
 REPOSITORY = Path(__file__).parents[3]
 WORKERS = 6
@@ -113,28 +111,6 @@ with claim(sys.argv[1], lambda: False, stale_seconds=float(sys.argv[2])) as mine
     print(mine, flush=True)
     sys.stdin.read()
 """
-
-
-@contextmanager
-def another_process(script: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """A Python process of its own, killed in the end."""
-    with subprocess.Popen(
-        [sys.executable, "-c", script, *arguments],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def line_of(process: "subprocess.Popen[str]") -> str:
-    """The next line that it prints."""
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
 
 
 def test_a_process_waits_for_another_and_follows_when_it_lets_go(uri: str) -> None:

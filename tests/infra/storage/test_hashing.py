@@ -67,11 +67,7 @@ def test_numbers_count_in_bytes(root: str) -> None:
     assert stream.size_bytes == 8
 
 
-def test_head_and_whole_are_hashed_in_one_reading(root: str) -> None:
+def test_a_file_of_several_blocks_is_hashed_whole(root: str) -> None:
     uri, data = storage.join(root, "file"), os.urandom(storage.BLOCK_BYTES + 10)
     storage.write_bytes(uri, data)
-    for end in (0, 5, storage.BLOCK_BYTES + 3, len(data) + 9):
-        assert storage.content_hashes(uri, end) == (
-            hashlib.sha256(data[:end]).hexdigest(),
-            hashlib.sha256(data).hexdigest(),
-        )
+    assert storage.content_hash(uri) == hashlib.sha256(data).hexdigest()

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra import storage
-from jobs.crawl import public_uri, records
+from infra.storage import public_uri
+from jobs.crawl import records
 from jobs.crawl.kinds import kind_of
 from tests.jobs.crawl.archive_files import COMPRESSIONS, outcome, read, warc_record
 
