@@ -2,8 +2,6 @@
 by Spark's own means, and write the same artifacts as one process."""
 
 import json
-import os
-import subprocess
 import sys
 import tarfile
 import venv
@@ -11,7 +9,7 @@ from pathlib import Path
 
 from flows.chain.chain import chain
 from flows.chain.parameters import parse
-from tests.e2e.whole import DEADLINE_SECONDS, REPO, finish, parameters
+from tests.e2e.whole import REPO, finish, parameters, printed
 
 ASK = """
 import json, sys
@@ -42,21 +40,12 @@ def test_executors_import_the_shipped_code_in_the_shipped_environment(tmp_path: 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     environment = {
-        **os.environ,
         "PYTHONPATH": str(REPO),
         "SPARK_MASTER": "local-cluster[1,1,1024]",
         "GRISTMILL_SPARK_ENVIRONMENT": str(archive),
     }
-    said = subprocess.run(
-        [sys.executable, "-c", ASK, str(tmp_path / "lake")],
-        cwd=elsewhere,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_SECONDS,
-    )
-    assert said.returncode == 0, said.stderr
-    jobs, infra, prefix = json.loads(said.stdout.splitlines()[-1])
+    said = printed(["-c", ASK, str(tmp_path / "lake")], elsewhere, **environment)
+    jobs, infra, prefix = json.loads(said.splitlines()[-1])
     assert jobs.endswith("/gristmill_code/jobs/__init__.py")
     assert infra.endswith("/gristmill_code/infra/__init__.py")
     assert prefix.endswith("/gristmill_environment")

@@ -2,12 +2,9 @@
 crawl of local documentation; only sizes are set smaller."""
 
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +12,10 @@ import pytest
 
 from flows.chain.parameters import from_sources
 from infra.lake import Lake
+from tests.e2e.whole import REPO, printed
 
-REPO = Path(__file__).parents[2]
 COMMAND = re.compile(r"^#     gristmill (.*)$", re.MULTILINE)
 CHAIN = ("run", "plan")
-DEADLINE_SECONDS = 300
 MODEL = {"layers": 2, "heads": 2, "width": 32, "ffn_width": 64, "context_tokens": 64}
 SIZES = {
     **{f"train.model.{name}": size for name, size in MODEL.items()},
@@ -46,18 +42,9 @@ def sizes() -> list[str]:
 
 def gristmill(folder: Path, *arguments: str) -> str:
     """What the command prints, called in `folder`, where the recipes are beside the data."""
-    environment = {**os.environ, "PYTHONPATH": str(REPO), "SPARK_MASTER": "local[2]"}
+    environment = {"PYTHONPATH": str(REPO), "SPARK_MASTER": "local[2]"}
     environment |= {"PREFECT_HOME": str(folder / "prefect"), "GRISTMILL_LOGS": str(folder / "logs")}
-    made = subprocess.run(
-        [sys.executable, "-m", "flows.command.cli", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_SECONDS,
-    )
-    assert made.returncode == 0, made.stderr
-    return made.stdout
+    return printed(["-m", "flows.command.cli", *arguments], folder, **environment)
 
 
 def steps(folder: Path, command: list[str]) -> dict[str, dict[str, Any]]:

@@ -2,18 +2,15 @@
 found everywhere."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.lake import Lake
-from tests.e2e.whole import DEADLINE_SECONDS, REPO, parameters
+from tests.e2e.whole import REPO, parameters, printed
 
 PACKAGES = ("flows", "infra", "jobs", "model")
 SCHEMA = (
@@ -38,19 +35,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def python(house: Path, *arguments: str) -> str:
     """What Python prints, with the copy's packages."""
-    environment = {**os.environ, "PYTHONPATH": str(house), "GRISTMILL_LOGS": str(house / "logs")}
+    environment = {"PYTHONPATH": str(house), "GRISTMILL_LOGS": str(house / "logs")}
     environment |= {"SPARK_MASTER": "local[2]", "COLUMNS": "200"}
-    command = [sys.executable, *arguments]
-    made = subprocess.run(
-        command,
-        cwd=house,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_SECONDS,
-    )
-    assert made.returncode == 0, made.stderr
-    return made.stdout
+    return printed(list(arguments), house, **environment)
 
 
 def gristmill(house: Path, *arguments: str) -> str:

@@ -54,6 +54,21 @@ def start(
     )
 
 
+def printed(arguments: list[str], folder: Path, **environment: str) -> str:
+    """What Python prints, called in `folder` with these arguments and variables beside the test's
+    own; it must succeed."""
+    made = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+    )
+    assert made.returncode == 0, made.stderr
+    return made.stdout
+
+
 def finish(
     values: dict[str, Any], logs: Path, goal: str = "report", master: str = "local[2]"
 ) -> list[bool]:
