@@ -25,9 +25,9 @@ INLINE_FILES = 1000
 """So many files are listed in the manifest itself; a longer list stands in a file beside it."""
 SHARDS = "shards"
 """The folder of a lake that holds the shards of all artifacts."""
-REJECTED = "rejected"
+REJECTED = "_rejected"
 """The folder of an artifact, or of a map's shards, whose files hold rejected rows."""
-FORMAT = 2
+FORMAT = 3
 SHORT = 12
 TOOLS = (
     "pyspark",
@@ -124,7 +124,7 @@ class FileEntry:
     """One file of an artifact.
 
     path    below the lake's root: a shard's (`shards/extract/...`) or one of the artifact's own;
-            what lies in a folder `rejected` holds rejected rows
+            what lies in a folder `_rejected` holds rejected rows
     rows    0 for files that are not Parquet
     shard   for rows of documents: which shard of the artifact the file belongs to, -1 for a file
             that belongs to none

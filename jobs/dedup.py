@@ -3,7 +3,7 @@ kept document.
 
 In: documents. Out: a layer that lists, by shard and row, the kept documents with doc_id, url and
 dup struct<cluster, size, jaccard, reason>; removed ones, with the same columns and a reject_reason
-`exact_duplicate` or `near_duplicate`, are in `rejected/`.
+`exact_duplicate` or `near_duplicate`, are in `_rejected/`.
     cluster  doc_id of the best document of the component (longest text, then doc_id); one's own
              for a unique document
     size     documents in the component, exact copies included

@@ -1,7 +1,7 @@
 """What deduplication leaves: the list of kept rows, and the removed ones, each with its `dup`.
 
 In: labels of the rows that have a duplicate (shard, row, dup). Out: a pair of files for a range of
-shards, `LISTED` and, in `rejected/`, `REMOVED`, a row group a shard; a row without a label is a
+shards, `LISTED` and, in `_rejected/`, `REMOVED`, a row group a shard; a row without a label is a
 cluster of its own.
 """
 
@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from infra.lake.parquet import RowsFile
 from infra.lake.rows import Stack, read_rows
+from infra.manifest import REJECTED
 from jobs.spark.documents import numbered
 from jobs.spark.maps import tally
 from jobs.spark.parts import attempt_name, write_partitions
@@ -84,7 +85,7 @@ def write_range(
     sources: dict[str, list[int]] = {}
     counts = tally([], [])
     kept_file = RowsFile(root, f"{folder}/{name}", LISTED, grouped=True)
-    removed_file = RowsFile(root, f"{folder}/rejected/{name}", REMOVED, grouped=True)
+    removed_file = RowsFile(root, f"{folder}/{REJECTED}/{name}", REMOVED, grouped=True)
     with kept_file as kept, removed_file as removed:
         for stack in stacks:
             known = labels.filter(pc.equal(labels["shard"], stack.shard)).to_pydict()

@@ -84,10 +84,10 @@ def manifest(**changes: Any) -> Manifest:
     """A manifest whose digest is that of its fields."""
     files = [
         FileEntry("shards/extract/ab-1.parquet", 10, "ab" * 32, 3, shard=0),
-        FileEntry("shards/extract/rejected/ab-1.parquet", 5, "cd" * 32, 1, shard=0),
+        FileEntry("shards/extract/_rejected/ab-1.parquet", 5, "cd" * 32, 1, shard=0),
         FileEntry("shards/signatures/cd-1.parquet", 6, "ef" * 32, 3, shard=0, layer=-1),
         FileEntry(f"{FOLDER}/part-0.parquet", 7, "01" * 32, 2, shard=0, layer=1),
-        FileEntry(f"{FOLDER}/rejected/part-0.parquet", 8, "23" * 32, 1, shard=0, layer=1),
+        FileEntry(f"{FOLDER}/_rejected/part-0.parquet", 8, "23" * 32, 1, shard=0, layer=1),
     ]
     values: dict[str, Any] = {
         "format": FORMAT,
@@ -225,7 +225,7 @@ def test_another_format_says_what_to_do() -> None:
         lambda text: b"\xff\xfe" + text,
         lambda text: b"[1, 2]",
         lambda text: b"null",
-        lambda text: text.replace(b'"format": 2', b'"format": 1'),
+        lambda text: text.replace(b'"format": 3', b'"format": 1'),
         lambda text: text.replace(b'"files": [', b'"files": [7, '),
         lambda text: text.replace(b'"counts"', b'"count"'),
         lambda text: text.replace(b'"sha256"', b'"sha1"'),
@@ -249,13 +249,13 @@ def test_neither_rejected_rows_nor_what_was_made_on_the_way_are_data() -> None:
 @pytest.mark.parametrize(
     ("path", "rejected"),
     [
-        ("shards/extract/rejected/ab-1.parquet", True),
-        ("dedup/default/012345678901/rejected/part-0.parquet", True),
-        ("tokens/default/012345678901/rejected/no-tokens/0.parquet", True),
-        ("dedup/rejected/012345678901/part-0.parquet", False),
-        ("rejected/default/012345678901/part-0.parquet", False),
-        ("shards/rejected/ab-1.parquet", False),
-        ("dedup/default/012345678901/rejected", False),
+        ("shards/extract/_rejected/ab-1.parquet", True),
+        ("dedup/default/012345678901/_rejected/part-0.parquet", True),
+        ("tokens/default/012345678901/_rejected/no-tokens/0.parquet", True),
+        ("dedup/_rejected/012345678901/part-0.parquet", False),
+        ("_rejected/default/012345678901/part-0.parquet", False),
+        ("shards/_rejected/ab-1.parquet", False),
+        ("dedup/default/012345678901/_rejected", False),
     ],
 )
 def test_rejected_rows_lie_in_a_folder_of_their_own(path: str, rejected: bool) -> None:
@@ -276,8 +276,8 @@ def test_equal_results_have_equal_content_whatever_their_files_are_called() -> N
     ("path", "other"),
     [
         ("shards/extract/ab-1.parquet", "shards/filter/ab-1.parquet"),
-        ("shards/extract/ab-1.parquet", "shards/extract/rejected/ab-1.parquet"),
-        ("dedup/default/ab/part-0.parquet", "dedup/default/ab/rejected/part-0.parquet"),
+        ("shards/extract/ab-1.parquet", "shards/extract/_rejected/ab-1.parquet"),
+        ("dedup/default/ab/part-0.parquet", "dedup/default/ab/_rejected/part-0.parquet"),
         ("tokens/default/ab/train/0.parquet", "tokens/default/ab/val/0.parquet"),
     ],
 )

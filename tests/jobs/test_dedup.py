@@ -180,7 +180,7 @@ def test_the_own_files_list_where_each_row_is_and_hold_no_text(result: Task) -> 
     own = [f.path for f in manifest.files if f.path.startswith(result.artifact.path)]
     for path in own:
         names = pq.ParquetFile(result.artifact.at_root(path)).schema_arrow.names
-        reason = ["reject_reason"] if "/rejected/" in path else []
+        reason = ["reject_reason"] if "/_rejected/" in path else []
         assert names == ["shard", "row", "doc_id", "url", "dup", *reason]
     names = [column["name"] for column in manifest.schema]
     assert {"text", "dup"} <= set(names)

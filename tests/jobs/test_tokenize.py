@@ -216,7 +216,7 @@ def test_documents_without_a_token_are_rejected_by_name(
     found = [row for p in paths for row in pq.read_table(task.artifact.at_root(p)).to_pylist()]
     assert [(row["shard"], row["row"]) for row in found] == [(0, 0), (2, 0), (2, 1)]
     assert {row["reject_reason"] for row in found} == {"no_tokens"}
-    folder = Path(task.artifact.uri, "rejected")
+    folder = Path(task.artifact.uri, "_rejected")
     assert {path.name for path in folder.iterdir()} == {Path(path).name for path in paths}
 
 

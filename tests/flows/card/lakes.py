@@ -72,7 +72,7 @@ def rows(
 
 def parts(kept: int, rejected: list[dict[str, Any]]) -> dict[str, Any]:
     """Files of a step on rows."""
-    return {"part-0.parquet": rows(kept), "rejected/part-0.parquet": rejected}
+    return {"part-0.parquet": rows(kept), "_rejected/part-0.parquet": rejected}
 
 
 def extracted(lake: Lake) -> Artifact:

@@ -14,7 +14,7 @@ def test_each_reason_shows_as_many_rows_as_asked_for_in_the_order_of_the_files(l
 
 
 def test_rows_of_a_reason_are_found_across_row_groups_and_files(lake: Lake) -> None:
-    files = parts(1, rows(5, "empty")) | {"rejected/part-1.parquet": rows(2, "empty", "second/")}
+    files = parts(1, rows(5, "empty")) | {"_rejected/part-1.parquet": rows(2, "empty", "second/")}
     crawl = {"crawl": Artifact(lake.root, "crawl", "default", "d" * 64)}
     documents = make(lake, "documents/extract", crawl, Counts(8, 1, {"empty": 7}), files, {})
     chosen = rejected_samples(documents, documents.require(), 6)["empty"]

@@ -186,7 +186,7 @@ def tokenized(lake: Lake, documents: Artifact) -> Artifact:
             files.append(out.entry)
             described.append({"path": path, "row_groups": sizes})
         splits[split] = {"files": described}
-    with RowsFile(lake.root, f"{writer.artifact.path}/rejected/x-0.parquet", REJECTED) as out:
+    with RowsFile(lake.root, f"{writer.artifact.path}/_rejected/x-0.parquet", REJECTED) as out:
         row = dict(zip(("doc_id", "shard", "row"), silent[:3], strict=True))
         rejected = {**row, "source": "b", "reject_reason": "no_tokens"}
         out.write(pa.RecordBatch.from_pylist([rejected], REJECTED))

@@ -28,7 +28,7 @@ def make_artifact(lake: Lake, identity: Identity = DEDUP, name: str = "default")
     """A finished artifact: three rows, one rejected."""
     writer = lake.begin(identity, name)
     write_rows(writer, "part-0.parquet", 3)
-    write_rows(writer, "rejected/part-0.parquet", 1)
+    write_rows(writer, "_rejected/part-0.parquet", 1)
     return writer.commit(Counts(4, 3, {"near_duplicate": 1}))
 
 

@@ -28,7 +28,7 @@ def test_a_committed_artifact_says_what_it_holds(lake: Lake) -> None:
     made = make_artifact(lake)
     artifact = lake.artifact(DEDUP)
     assert artifact.manifest(hashes=True) == artifact.read() == made
-    assert own_files(made) == [("part-0.parquet", 3), ("rejected/part-0.parquet", 1)]
+    assert own_files(made) == [("_rejected/part-0.parquet", 1), ("part-0.parquet", 3)]
     assert all(entry.path.startswith(f"{artifact.path}/") for entry in made.files)
     assert made.schema == [{"name": "text", "type": "string"}, {"name": "n", "type": "int64"}]
     assert made.peak_memory_bytes > 0
@@ -46,11 +46,6 @@ def test_a_half_written_folder_is_invisible(lake: Lake) -> None:
         lake.find(DEDUP.digest)
 
 
-def test_the_artifacts_of_one_kind_may_be_called_rejected(lake: Lake) -> None:
-    made = make_artifact(lake, name="rejected")
-    assert [entry.rows for entry in made.data_files()] == [3]
-
-
 def test_a_cut_file_is_an_error_that_names_it(lake: Lake) -> None:
     make_artifact(lake)
     artifact = lake.artifact(DEDUP)
@@ -65,7 +60,7 @@ def test_a_cut_file_is_an_error_that_names_it(lake: Lake) -> None:
 
 def test_a_missing_file_is_an_error_that_names_it(lake: Lake) -> None:
     make_artifact(lake)
-    uri = lake.artifact(DEDUP).file("rejected", "part-0.parquet")
+    uri = lake.artifact(DEDUP).file("_rejected", "part-0.parquet")
     storage.delete(uri)
     with pytest.raises(GristmillError, match=f"^{re.escape(uri)}: no bytes, the manifest says"):
         lake.artifact(DEDUP).require()
@@ -83,7 +78,7 @@ def test_for_a_missing_shard_its_note_must_go_too(lake: Lake) -> None:
 
 
 def test_the_note_of_rejected_rows_is_their_shards(lake: Lake) -> None:
-    assert lake.artifact(DEDUP)._and_note("shards/map/rejected/ab-1.parquet") == (
+    assert lake.artifact(DEDUP)._and_note("shards/map/_rejected/ab-1.parquet") == (
         f" and {lake.root}/shards/map/ab.json"
     )
 

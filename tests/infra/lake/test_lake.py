@@ -15,7 +15,7 @@ from tests.infra.lake.artifacts import DEDUP, make_artifact, versions
 
 def test_a_written_lake_says_its_format(lake: Lake) -> None:
     make_artifact(lake)
-    assert json.loads(storage.read_bytes(storage.join(lake.root, "_LAKE.json"))) == {"format": 2}
+    assert json.loads(storage.read_bytes(storage.join(lake.root, "_LAKE.json"))) == {"format": 3}
     assert Lake.at(lake.root) == lake
 
 

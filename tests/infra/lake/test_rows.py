@@ -96,7 +96,7 @@ class Written:
         """As a reader of the artifact finds them."""
         return stacks_of(
             Manifest(
-                format=2,
+                format=3,
                 kind=IDENTITY.kind,
                 name="default",
                 digest=IDENTITY.digest,
@@ -286,7 +286,7 @@ def test_the_files_of_other_roles_are_no_layers(root: str) -> None:
     written = Written(root)
     schema = schema_of(["a"])
     written.add("shards/extract/ab-1.parquet", [{"a": 1}], schema, 0, 0)
-    written.add("shards/extract/rejected/ab-1.parquet", [{"a": 2}], schema, 0, 0)
+    written.add("shards/extract/_rejected/ab-1.parquet", [{"a": 2}], schema, 0, 0)
     written.add("shards/signatures/ab-1.parquet", [{"a": 3}], schema, 0, -1)
     written.add("documents/default/x/report.parquet", [{"a": 4}], schema, -1, 0)
     (stack,) = written.stacks()

@@ -42,7 +42,7 @@ def test_beginning_again_sweeps_all_but_work_and_what_is_kept(lake: Lake) -> Non
     with lake.begin(DEDUP) as writer:
         for path in (
             "part-0.parquet",
-            "rejected/part-0.parquet",
+            "_rejected/part-0.parquet",
             "_SUCCESS",
             "_work/signatures/part-0",
             "step-1/shard",
@@ -190,7 +190,7 @@ def make_old(folder: Path) -> None:
 
 def test_what_a_failed_attempt_left_among_the_files_goes_with_the_commit(lake: Lake) -> None:
     with lake.begin(DEDUP) as writer:
-        for path in ("part-0-dead.parquet", "rejected/part-0-dead.parquet", "part-0-good.parquet"):
+        for path in ("part-0-dead.parquet", "_rejected/part-0-dead.parquet", "part-0-good.parquet"):
             write_rows(writer, path, 3)
         folder = writer.artifact.path
         good = FileEntry(f"{folder}/part-0-good.parquet", 1, "0" * 64, 3)
