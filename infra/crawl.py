@@ -1,25 +1,34 @@
 """The crawl files of a run: bound once, each hashed at most once in its life.
 
-A file counts with its own name, its size and its content: SHA-256, or the store's ETag where it has
-one. The hash of a local file is remembered in the lake (`_crawl-hashes.parquet`: path, size, mtime
--> hash), so a crawl that grew by one file costs reading one.
+A file counts with its source, its own name, its size and its content: SHA-256, or the store's ETag
+where it has one. Its source is what the user declares (`web=crawl/*.warc.gz`), else the name of the
+folder that it is in. The hash of a local file is remembered in the lake (`_crawl-hashes.parquet`:
+path, size, mtime -> hash), so a crawl that grew by one file costs reading one.
 """
 
 import contextlib
+import hashlib
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra import storage
+from infra.errors import UsageError
 from infra.manifest import digest_of
 from infra.storage import FileInfo
 
 MEMORY = "_crawl-hashes.parquet"
 READERS = 4
+KEY_BYTES = 8
+DECLARED = re.compile(r"([A-Za-z0-9._-]+)=(.+)", re.DOTALL)
+TOP = "crawl"
+"""The source of files that are in no folder with a name."""
 SETTLED_SECONDS = 2.0
 """A file changed within the clock's resolution may change again without a new mtime: the hash of
 one so young is not remembered yet."""
@@ -40,18 +49,48 @@ class Source:
     size_bytes: int
     content: str
     """What it holds: SHA-256, or the ETag of a remote file."""
+    source: str
+    """Declared by the user, else the folder's name."""
+    copy: int = 0
+    """Which of the files with this content it is: 0, 1 ..."""
     modified: float = field(default=0.0, compare=False)
     """mtime before the content was read, where it may be remembered; 0 for other files."""
 
+    @property
+    def key(self) -> bytes:
+        """8 bytes that tell it from all other files of the crawl, whatever its name: content and
+        copy."""
+        text = f"{self.content} {self.copy}"
+        return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
 
-def sources_of(patterns: Iterable[str], lake_root: str) -> tuple[Source, ...]:
-    """The crawl files that globs, directories, paths and URIs name, each file once.
+
+def declared(reference: str) -> tuple[str, str]:
+    """(source, pattern) of `source=pattern`; the source is empty where none is declared: a name has
+    letters, digits, `.`, `_` and `-` alone, so a URI or path with a `=` in it stays whole."""
+    match = DECLARED.fullmatch(reference)
+    return (match[1], match[2]) if match else ("", reference)
+
+
+def sources_of(references: Iterable[str], lake_root: str) -> tuple[Source, ...]:
+    """The crawl files that globs, directories, paths and URIs name, each file once; before a
+    pattern may stand a source (`declared`).
 
     Sorted by name and content. Files that the lake remembers are not read; nothing is written.
-    Raises UsageError for a pattern that names none.
+    Raises UsageError for a pattern that names none, and for a file with two declared sources.
     """
     listed = time.time()
-    found = {info.uri: info for pattern in patterns for info in storage.expand(pattern)}
+    found: dict[str, FileInfo] = {}
+    names: dict[str, str] = {}
+    for source, pattern in map(declared, references):
+        for info in storage.expand(pattern):
+            found[info.uri] = info
+            known = names.setdefault(info.uri, source)
+            if source and known and known != source:
+                raise UsageError(
+                    f"{storage.public_uri(info.uri)}: is declared as '{known}' and as '{source}';"
+                    " a file has one source"
+                )
+            names[info.uri] = known or source
     contents = _contents(list(found.values()), lake_root)
 
     def settled(info: FileInfo) -> float:
@@ -59,10 +98,26 @@ def sources_of(patterns: Iterable[str], lake_root: str) -> tuple[Source, ...]:
         return info.modified if known else 0.0
 
     made = [
-        Source(uri, storage.base_name(uri), info.size_bytes, contents[uri], settled(info))
+        Source(
+            uri,
+            storage.base_name(uri),
+            info.size_bytes,
+            contents[uri],
+            names[uri] or storage.folder_name(uri) or TOP,
+            modified=settled(info),
+        )
         for uri, info in found.items()
     ]
-    return tuple(sorted(made, key=lambda s: (s.name, s.content, s.uri)))
+    return tuple(sorted(_copies(made), key=lambda s: (s.name, s.content, s.copy)))
+
+
+def _copies(sources: Iterable[Source]) -> Iterator[Source]:
+    """The files, those of one content numbered. Copies with the same source and name may change
+    places when they are moved: nothing but their URIs tells them apart."""
+    ordered = sorted(sources, key=lambda s: (s.content, s.source, s.name, s.uri))
+    for _, copies in groupby(ordered, key=lambda s: s.content):
+        for number, source in enumerate(copies):
+            yield replace(source, copy=number)
 
 
 def remember(sources: Iterable[Source], lake_root: str) -> None:
@@ -75,7 +130,7 @@ def remember(sources: Iterable[Source], lake_root: str) -> None:
     fresh = {
         key: content
         for key, content in keys.items()
-        if key not in known and storage.modified(key[0]) == key[2]
+        if key not in known and _is_text(key[0]) and storage.modified(key[0]) == key[2]
     }
     if fresh:
         # Where nothing can be written the step says so; here it is only a memory.
@@ -84,8 +139,9 @@ def remember(sources: Iterable[Source], lake_root: str) -> None:
 
 
 def crawl_digest(sources: Iterable[Source]) -> str:
-    """What a step's identity says of these files: names, sizes and contents, not where they are."""
-    return digest_of(sorted([s.name, s.size_bytes, s.content] for s in sources))
+    """What a step's identity says of these files: sources, names, sizes and contents, not where
+    they are."""
+    return digest_of(sorted([s.source, s.name, s.size_bytes, s.content] for s in sources))
 
 
 def _contents(files: list[FileInfo], lake_root: str) -> dict[str, str]:
@@ -113,6 +169,11 @@ def _remembered(lake_root: str) -> dict[Key, str]:
         keys = zip(columns["path"], columns["size"], columns["mtime"], strict=True)
         return dict(zip(keys, columns["sha256"], strict=True))
     return {}
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path is valid Unicode: the memory cannot hold one that is not."""
+    return path == path.encode("utf-8", "replace").decode()
 
 
 def _write_memory(lake_root: str, hashes: dict[Key, str]) -> None:

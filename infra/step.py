@@ -132,7 +132,9 @@ class Task:
             "name": self.name,
             "parameters": plain(self.parameters),
             "inputs": {role: [a.kind, a.name, a.digest] for role, a in self.inputs.items()},
-            "crawl": [[s.uri, s.name, s.size_bytes, s.content] for s in self.crawl],
+            "crawl": [
+                [s.uri, s.name, s.size_bytes, s.content, s.source, s.copy] for s in self.crawl
+            ],
         }
 
     @classmethod

@@ -1,11 +1,11 @@
 """Remove duplicates: equal normalised texts first, then near-duplicates, each verified against a
 kept document.
 
-In: documents. Out: a layer that lists, by shard and row, the kept documents with doc_id, url and
-dup struct<cluster, size, jaccard, reason>; removed ones, with the same columns and a reject_reason
-`exact_duplicate` or `near_duplicate`, are in `_rejected/`.
-    cluster  doc_id of the best document of the component (longest text, then doc_id); one's own
-             for a unique document
+In: documents. Out: a layer that lists, by shard and row, the kept documents with row_id, doc_id,
+url and dup struct<cluster, size, jaccard, reason>; removed ones, with the same columns and a
+reject_reason `exact_duplicate` or `near_duplicate`, are in `_rejected/`.
+    cluster  doc_id of the best document of the component (longest text, then doc_id, then row_id);
+             one's own for a unique document
     size     documents in the component, exact copies included
     jaccard  similarity to the kept document that removes this one; null for a kept row
     reason   `exact`, `near`; null for a kept row
@@ -47,6 +47,8 @@ from jobs.spark.listed import write_listed
 from jobs.spark.maps import map_shards
 from jobs.spark.session import Session
 
+READS = ("row_id", "doc_id", "text")
+
 
 @parameters
 class DedupParameters:
@@ -71,10 +73,19 @@ class DedupParameters:
         ge=2,
     )
     max_source_loss: float = option(
-        0.95, "fail when a source loses more than this share of its documents", ge=0, le=1
+        0.95,
+        "fail when a source loses more than this share of its documents; looked at when they are"
+        " deduplicated",
+        identity=False,
+        ge=0,
+        le=1,
     )
     min_source_documents: int = option(
-        100, "smallest source that max_source_loss looks at", unit="documents", ge=1
+        100,
+        "smallest source that max_source_loss looks at",
+        unit="documents",
+        identity=False,
+        ge=1,
     )
 
 
@@ -83,13 +94,13 @@ def maps(task: Task) -> tuple[ShardMap, ...]:
     p: DedupParameters = task.parameters
     given = {name: getattr(p, name) for name in ("shingle_words", "bands", "rows", "seed")}
     sign = functools.partial(sign_batches, **given)
-    return (ShardMap("signatures", 1, given, ("doc_id", "text"), SIGNED, sign, layer=False),)
+    return (ShardMap("signatures", 2, given, READS, SIGNED, sign, layer=False),)
 
 
 STEP = Step(
     name="dedup",
     kind="dedup",
-    version=2,
+    version=3,
     help="Remove exact and near duplicates.",
     parameters=DedupParameters,
     reads=(DOCUMENTS,),
@@ -138,8 +149,9 @@ def duplicates(
     light = rows_of_shards(
         session,
         signed,
-        ["row", "doc_id", "length", "content", "bands"],
-        "shard int, row int, doc_id binary, length long, content binary, bands array<long>",
+        ["row", "row_id", "doc_id", "length", "content", "bands"],
+        "shard int, row int, row_id binary, doc_id binary, length long, content binary,"
+        " bands array<long>",
     )
     documents = graph.kept_for_the_step(graph.ranked(light))
     unique = graph.representatives(documents)

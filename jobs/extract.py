@@ -6,8 +6,8 @@ pages as documents (columns: `jobs.page.document.SCHEMA`), all others rejected w
 
 The unit of work is a bundle (`jobs.crawl.bundles`): one crawl file, a range of a large one that
 can be split, or many small ones. A bundle is extracted once in the life of a lake: its shard is
-named by the names, sizes and contents of its files. Rows in are counted from the records' indexes
-in their files, not from rows.
+named by the sources, names, sizes and contents of its files. Rows in are the records that the
+readers counted, of Parquet the rows that its footer says, not the rows that were written.
 """
 
 from collections.abc import Iterator
@@ -25,9 +25,9 @@ from infra.lake.shards import NewShard, ShardMap
 from infra.manifest import Counts, Manifest
 from infra.parameters import identity_of, option, parameters
 from infra.step import CRAWL, DOCUMENTS, Launch, Rate, Step, Task
-from jobs.crawl import MAX_PAGE_BYTES, records
+from jobs.crawl import MAX_PAGE_BYTES, Found, records
 from jobs.crawl.bundles import Bundle, Piece, bundles
-from jobs.page.document import SCHEMA, document
+from jobs.page.document import SCHEMA, batch_of, document
 from jobs.spark.documents import layer_files
 from jobs.spark.maps import Work, make_all, tally
 from jobs.spark.session import Session
@@ -50,13 +50,13 @@ class ExtractParameters:
 
 def maps(task: Task) -> tuple[ShardMap, ...]:
     """Bundle to documents; its shards are built by `Extract`, not from rows."""
-    return (ShardMap("extract", 1, identity_of(task.parameters), (), KEPT, iter),)
+    return (ShardMap("extract", 2, identity_of(task.parameters), (), KEPT, iter),)
 
 
 STEP = Step(
     name="extract",
     kind="documents",
-    version=2,
+    version=3,
     help="Crawl files to documents: decode, main content, language.",
     parameters=ExtractParameters,
     reads=(CRAWL,),
@@ -82,7 +82,13 @@ def run(session: Session, task: Task) -> Manifest:
     ]
     details = {
         "crawl": [
-            {"uri": storage.public_uri(s.uri), "bytes": s.size_bytes, "content": s.content}
+            {
+                "uri": storage.public_uri(s.uri),
+                "source": s.source,
+                "bytes": s.size_bytes,
+                "content": s.content,
+                "key": s.key.hex(),
+            }
             for s in task.crawl
         ],
         "bytes_in": sum(source.size_bytes for source in task.crawl),
@@ -108,38 +114,36 @@ class Extract:
 
     def __call__(self, new: NewShard) -> Counts:
         """Every record of every piece. Raises GristmillError when one was lost."""
-        rows_in, sizes, reasons = 0, [], []
+        rows_in, bytes_read, sizes, reasons = 0, 0, [], []
         with new.rows(KEPT) as kept, new.rows(REJECTED, rejected=True) as rejected:
             for piece in self.bundle.pieces:
-                seen: list[int] = []
-                for record_numbers, rows in self.batches(piece):
-                    seen += record_numbers
+                found, written = Found(), 0
+                for rows in self.batches(piece, found):
+                    written += rows.num_rows
                     reason = rows.column("reject_reason")
                     kept.write(rows.filter(reason.is_null()))
                     rejected.write(rows.filter(reason.is_valid()))
                     sizes.append(rows.column("n_bytes"))
                     reasons.append(reason)
-                count = max(seen, default=-1) + 1
-                nothing = not seen and piece.part is None
-                if nothing or sorted(seen) != list(range(count)):
+                if written != found.records or (not written and piece.part is None):
                     raise GristmillError(
-                        f"{storage.public_uri(piece.uri)}: {len(seen)} rows for {count} records;"
-                        " please report this"
+                        f"{storage.public_uri(piece.source.uri)}: {written} rows for"
+                        f" {found.records} records; please report this"
                     )
-                rows_in += count
-        return replace(tally(sizes, reasons), rows_in=rows_in)
+                rows_in += found.records
+                bytes_read += found.bytes_read
+        counts = tally(sizes, reasons)
+        return replace(counts, rows_in=rows_in, extra={**counts.extra, "bytes_read": bytes_read})
 
-    def batches(self, piece: Piece) -> Iterator[tuple[list[int], pa.RecordBatch]]:
-        """The rows of one piece in batches of bounded size, with their records' numbers."""
-        numbers: list[int] = []
+    def batches(self, piece: Piece, found: Found) -> Iterator[pa.RecordBatch]:
+        """The rows of one piece in batches of bounded size; `found` is the reader's own count."""
         rows: list[dict[str, Any]] = []
         size = 0
-        for record in records(piece.uri, self.max_page_bytes, piece.part):
-            numbers.append(record.index)
-            rows.append(document(record, piece.name, self.min_chars))
+        for record in records(piece.source.uri, self.max_page_bytes, piece.part, found):
+            rows.append(document(record, piece.origin, self.min_chars))
             size += rows[-1]["n_bytes"]
             if len(rows) >= ROWS_PER_GROUP or size >= BYTES_PER_GROUP:
-                yield numbers, pa.RecordBatch.from_pylist(rows, SCHEMA)
-                numbers, rows, size = [], [], 0
+                yield batch_of(rows)
+                rows, size = [], 0
         if rows:
-            yield numbers, pa.RecordBatch.from_pylist(rows, SCHEMA)
+            yield batch_of(rows)

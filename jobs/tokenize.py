@@ -9,8 +9,8 @@ one of its row groups, takes three lines; `ends` is where each row's tokens end 
     tokens = np.frombuffer(column.buffers()[2], np.uint8)[ends[0] : ends[-1]].view(dtype)
 
 Rows lie in the order of a seeded hash of doc_id over the whole split, files by name and rows
-within, whatever the number of workers. A file holds one split. The manifest's details list each
-file's row groups with their tokens, the dtype and the ids.
+within, whatever the number of workers; rows of one doc_id in the order of row_id. A file holds one
+split. The manifest's details list each file's row groups with their tokens, the dtype and the ids.
 
 Splits: `doc` draws each document by another seeded hash (at least one val document); `tail` cuts
 the last `val_fraction` of each document's tokens off (int(n * (1 - val_fraction)) stay), which
@@ -71,14 +71,14 @@ def maps(task: Task) -> tuple[ShardMap, ...]:
         encode_batches, tokenizer_json=tokenizer.to_str(), eos_id=int(config["eos_id"]), tail=tail
     )
     given = {"tokenizer": manifest.content, "tail": tail}
-    reads = ("doc_id", "source", "text")
-    return (ShardMap("encoded", 1, given, reads, ENCODED, encode, layer=False),)
+    reads = ("row_id", "doc_id", "source", "text")
+    return (ShardMap("encoded", 2, given, reads, ENCODED, encode, layer=False),)
 
 
 STEP = Step(
     name="tokenize",
     kind="tokens",
-    version=2,
+    version=3,
     help="Documents to packed tokens in a seeded global order.",
     parameters=TokenizeParameters,
     reads=(DOCUMENTS, "tokenizer"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from flows.chain.steps import STEPS, makers, place
 from infra import storage
-from infra.crawl import Source, sources_of
+from infra.crawl import Source, declared, sources_of
 from infra.errors import UsageError
 from infra.lake import Artifact, Lake
 from infra.step import CRAWL, Step
@@ -48,13 +48,23 @@ def start_of(root: str, references: list[str]) -> Start:
     if held is not None and held[0] == (root, *references):
         return held[1]
     lake = Lake.at(root)
-    found = {reference: _artifact(lake, reference) for reference in references}
-    artifacts = [artifact for artifact in found.values() if artifact is not None]
-    patterns = [reference for reference, artifact in found.items() if artifact is None]
-    for artifact in artifacts:
-        if _maker(artifact).plays == CRAWL:
-            patterns += artifact.data_uris()
-    crawl = sources_of(patterns, lake.root) if patterns else ()
+    artifacts: list[Artifact] = []
+    crawled: list[str] = []
+    for reference in dict.fromkeys(references):
+        source, named = declared(reference)
+        found = _artifact(lake, named)
+        if found is None:
+            crawled.append(reference)
+            continue
+        artifacts.append(found)
+        if _maker(found).plays == CRAWL:
+            crawled += [f"{source or _maker(found).name}={uri}" for uri in found.data_uris()]
+        elif source:
+            raise UsageError(
+                f"{reference}: only crawl files have a source to declare, and this is an artifact"
+                f" made of them; write --input {named}"
+            )
+    crawl = sources_of(crawled, lake.root) if crawled else ()
     start = Start(crawl)
     for given in artifacts:
         # crawl files replace what an artifact was made from: a tokenizer given beside them is used

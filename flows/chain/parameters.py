@@ -44,7 +44,8 @@ class RunParameters(BaseModel):
     input: list[str] = Field(
         default_factory=list,
         description="Crawl: globs, directories, paths, s3:// or https:// URIs of WARC, WET, ARC,"
-        " HTML, text, JSONL or Parquet files; or artifacts (kind/name/digest) to start from",
+        " HTML, text, JSONL or Parquet files, each with its source before it where that is not the"
+        " folder's name (web=crawl/*.warc.gz); or artifacts (kind/name/digest) to start from",
         json_schema_extra={"position": 0},
     )
     root: str = Field(

@@ -15,7 +15,9 @@ Root = Annotated[
 Input = Annotated[
     list[str] | None,
     typer.Option(
-        "--input", help="Crawl files (globs, folders, s3://, https://) or an artifact of the lake"
+        "--input",
+        help="Crawl files (globs, folders, s3://, https://) or an artifact of the lake; NAME=FILES"
+        " declares their source, else the folder's name",
     ),
 ]
 Name = Annotated[

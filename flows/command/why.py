@@ -1,10 +1,10 @@
 """Why a document is in the corpus or is not: its way from the crawl file to the models that saw it.
 
 In: a lake, and a document's URL or doc_id. Out: one plain object for each row that it is (a page
-captured twice is two):
+captured twice is two, told apart by `row_id`):
 
-    doc_id, url, title, lang, source, fetched_at
-    crawl        file, offset in it, uri (where the crawl file was; null where two had that name)
+    row_id, doc_id, url, title, lang, source, fetched_at
+    crawl        file, offset in it, uri (where the crawl file was)
     stored       shard, file (below the lake's root) and row of the first step's output
     verdicts     of each step, in order (`flows.command.ways`)
     kept         whether every step kept it
@@ -17,7 +17,6 @@ Nothing is written, and no text is read.
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +24,7 @@ from typing import Any
 from flows.chain.steps import makers, of_chain
 from flows.command.seen import TokenRow, drawn, token_rows, trained_on
 from flows.command.ways import KEPT, Made, Place, at_once, facts, matching, verdicts
-from infra import storage
+from infra.crawl import KEY_BYTES
 from infra.errors import UsageError
 from infra.lake import Lake, parquet
 from infra.lake.shards import name_of
@@ -33,8 +32,10 @@ from infra.step import DOCUMENTS
 
 TOKENS = "tokens"
 DOC_ID = re.compile(r"[0-9a-fA-F]{32}")
-ABOUT = ("doc_id", "url", "title", "lang", "source", "fetched_at")
+ABOUT = ("row_id", "doc_id", "url", "title", "lang", "source", "fetched_at")
 CRAWLED = ("warc_file", "warc_offset")
+HEX = 2
+"""Hexadecimal digits of a byte."""
 
 
 def why(lake: Lake, document: str, reference: str | None) -> list[dict[str, Any]]:
@@ -107,12 +108,16 @@ def way(root: str, chain: Sequence[Made], place: Place) -> dict[str, Any]:
     """One row's way through the steps on documents; without tokens."""
     row = facts(root, place, [*ABOUT, *CRAWLED])
     file, offset = (row.pop(name) for name in CRAWLED)
-    crawl = [str(source["uri"]) for source in chain[0].manifest.details.get("crawl", [])]
-    uris = [uri for uri in crawl if storage.base_name(uri) == file]
+    crawl = chain[0].manifest.details.get("crawl", [])
+    uris = {source["key"]: source["uri"] for source in crawl}
     said = verdicts(root, chain, place)
     return {
         **row,
-        "crawl": {"file": file, "offset": offset, "uri": uris[0] if len(uris) == 1 else None},
+        "crawl": {
+            "file": file,
+            "offset": offset,
+            "uri": uris.get(row["row_id"][: HEX * KEY_BYTES]),
+        },
         "stored": {"shard": name_of(place.file), "file": place.file, "row": place.row},
         "verdicts": said,
         "kept": said[-1]["verdict"] == KEPT,
@@ -124,22 +129,21 @@ def way(root: str, chain: Sequence[Made], place: Place) -> dict[str, Any]:
 def with_tokens(lake: Lake, tokens: Made, ways: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The ways with the tokens of those that were kept, and the trainings on them.
 
-    Rows of one doc_id stand side by side in the tokens, in the order of the shards, as the ways do:
-    of so many kept ones each has its own.
+    Rows of one doc_id stand side by side in the tokens, in the order of their row_ids: of so many
+    kept ones each has its own.
     """
     kept = [each["doc_id"] for each in ways if each["kept"]]
     rows = token_rows(lake.root, tokens, kept) if kept else {}
     trainings = trained_on(lake, tokens) if kept else []
-    passed: Counter[str] = Counter()
     made = []
     for each in ways:
         mine: list[TokenRow] = []
         if each["kept"]:
             doc_id = each["doc_id"]
+            twins = sorted(w["row_id"] for w in ways if w["kept"] and w["doc_id"] == doc_id)
             for split in tokens.manifest.details["splits"]:
                 here = [row for row in rows[doc_id] if row.split == split]
-                mine += here[passed[doc_id] :: kept.count(doc_id)]
-            passed[doc_id] += 1
+                mine += here[twins.index(each["row_id"]) :: len(twins)]
         seen = [drawn(training, tokens, mine) for training in trainings] if mine else []
         made.append({**each, "tokens": [asdict(row) for row in mine], "checkpoints": seen})
     return made

@@ -27,6 +27,7 @@ from infra.storage.patterns import files_named
 from infra.storage.uri import (
     SCHEMES,
     base_name,
+    folder_name,
     is_local,
     join,
     local_path,
@@ -48,6 +49,7 @@ __all__ = [
     "exists",
     "expand",
     "filesystem",
+    "folder_name",
     "is_local",
     "join",
     "list_files",

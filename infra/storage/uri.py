@@ -61,21 +61,36 @@ def normal_root(uri: str) -> str:
 
 
 def base_name(uri: str) -> str:
-    """The file's own name: the last part of the path, without a web address's query."""
-    return _path(uri).rstrip("/").rsplit("/", 1)[-1]
+    """The file's own name as text: the last part of the path, without a web address's query. Bytes
+    of a local name that are no UTF-8 become `?`."""
+    return _as_text(_path(uri).rstrip("/").rsplit("/", 1)[-1])
+
+
+def folder_name(uri: str) -> str:
+    """The name of the folder that a file is in, as text; of a file at the top the bucket or host,
+    empty for a local one."""
+    path = os.path.abspath(local_path(uri)) if is_local(uri) else _path(uri)
+    folders = [part for part in path.split("/") if part][:-1]
+    return _as_text(folders[-1] if folders else urlsplit(uri).hostname or "")
 
 
 def public_uri(uri: str) -> str:
-    """The URI as it may be shown and stored: without user, password, query and fragment.
+    """The URI as it may be shown and stored: text without user, password, query and fragment.
 
-    Takes every URI, a database's too; a local path is public as it is.
+    Takes every URI, a database's too; a local path is public as it is, but for bytes that are no
+    UTF-8.
     """
     if "://" not in uri:
-        return uri
+        return _as_text(uri)
     parts = urlsplit(uri)
     if not parts.netloc:
-        return uri
+        return _as_text(uri)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], _path(uri), "", ""))
+
+
+def _as_text(name: str) -> str:
+    """The name with `?` for each byte that Python could not read as UTF-8."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _path(uri: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import IO
 
 from jobs.crawl import message
@@ -16,6 +17,7 @@ from jobs.crawl.record import (
     REVISIT,
     TOO_LARGE,
     Record,
+    caught,
 )
 from jobs.crawl.stream import Stream
 from jobs.text.charset import wide_charset
@@ -37,13 +39,15 @@ HTML_STARTS = (b"<!doctype", b"<html", b"<head", b"<body", b"<title", b"<meta", 
 def warc_records(raw: IO[bytes], codec: str, max_page_bytes: int) -> Iterator[Record]:
     """Every record of a WARC or WET file."""
     for index, frame in enumerate(_frames(raw, codec, max_page_bytes, WARC)):
-        yield warc_record(index, frame, max_page_bytes)
+        make = partial(warc_record, index, frame, max_page_bytes)
+        yield caught(make, Record(index, frame.offset, "", size=frame.size))
 
 
 def arc_records(raw: IO[bytes], codec: str, max_page_bytes: int) -> Iterator[Record]:
     """Every record of an ARC file."""
     for index, frame in enumerate(_frames(raw, codec, max_page_bytes, ARC)):
-        yield arc_record(index, frame, max_page_bytes)
+        make = partial(arc_record, index, frame, max_page_bytes)
+        yield caught(make, Record(index, frame.offset, "", size=frame.size))
 
 
 def _frames(raw: IO[bytes], codec: str, max_page_bytes: int, form: Format) -> Iterator[Frame]:

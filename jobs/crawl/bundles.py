@@ -14,6 +14,7 @@ from typing import Any
 
 from infra.crawl import Source
 from jobs.crawl.ranges import Range, ranges
+from jobs.crawl.record import Origin
 
 SMALL_BYTES = 1 << 20
 TARGET_BYTES = 4 << 20
@@ -26,11 +27,19 @@ SPLIT_BYTES = 64 << 20
 class Piece:
     """A crawl file, or a part of it."""
 
-    uri: str
-    name: str
-    size_bytes: int
-    content: str
+    source: Source
     part: Range | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """What its rows say of it."""
+        of = self.source
+        return Origin(of.name, of.source, of.key, self.part.start if self.part else None)
+
+    def identity(self) -> list[Any]:
+        """What its rows are made from."""
+        of, part = self.source, self.part and [self.part.start, self.part.end]
+        return [of.source, of.name, of.size_bytes, of.content, of.copy, part]
 
 
 @dataclass(frozen=True)
@@ -42,14 +51,11 @@ class Bundle:
     @property
     def size_bytes(self) -> int:
         """Size of its files; of a part, the file's, which is good enough for an order."""
-        return sum(piece.size_bytes for piece in self.pieces)
+        return sum(piece.source.size_bytes for piece in self.pieces)
 
     def identity(self) -> list[Any]:
         """What its documents are made from, wherever the files lie."""
-        return [
-            [p.name, p.size_bytes, p.content, [p.part.start, p.part.end] if p.part else None]
-            for p in self.pieces
-        ]
+        return [piece.identity() for piece in self.pieces]
 
 
 def bundles(sources: Sequence[Source]) -> list[Bundle]:
@@ -57,28 +63,28 @@ def bundles(sources: Sequence[Source]) -> list[Bundle]:
 
     Large files' heads or footers are read where their format may be split.
     """
-    ordered = sorted(sources, key=lambda s: (s.name, s.content, s.uri))
+    ordered = sorted(sources, key=lambda s: (s.name, s.content, s.copy))
     large = [source for source in ordered if source.size_bytes >= SMALL_BYTES]
     small = [source for source in ordered if source.size_bytes < SMALL_BYTES]
     alone = [Bundle((piece,)) for source in large for piece in _pieces(source)]
     return sorted([*alone, *_bundled(small)], key=_place)
 
 
-def _place(bundle: Bundle) -> tuple[str, str, int]:
+def _place(bundle: Bundle) -> tuple[str, str, int, int]:
     """The order of bundles: of their first files' names, then of the parts of a file."""
-    first = bundle.pieces[0]
-    return first.name, first.content, first.part.start if first.part else 0
+    of, part = bundle.pieces[0].source, bundle.pieces[0].part
+    return of.name, of.content, of.copy, part.start if part else 0
 
 
 def _pieces(source: Source) -> Iterator[Piece]:
     for part in ranges(source.uri, source.size_bytes, SPLIT_BYTES):
-        yield Piece(source.uri, source.name, source.size_bytes, source.content, part)
+        yield Piece(source, part)
 
 
 def _bundled(small: Sequence[Source]) -> Iterator[Bundle]:
     waiting: list[Piece] = []
     for source in small:
-        waiting.append(Piece(source.uri, source.name, source.size_bytes, source.content))
+        waiting.append(Piece(source))
         if _ends(source):
             yield Bundle(tuple(waiting))
             waiting = []

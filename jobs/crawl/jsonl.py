@@ -7,22 +7,24 @@ LineRecordReader does, so that every line belongs to exactly one part.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import IO
 
 from jobs.crawl.compressed import Piece, pieces, plain
-from jobs.crawl.record import DAMAGED, Record
+from jobs.crawl.record import DAMAGED, DETAIL_CHARS, TOO_LARGE, Record, caught
 from jobs.crawl.rows import row_record
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line with its end, and what is wrong with it; `offset` counts decompressed bytes."""
+    """A line with its end; without its data where it is too long. `offset` counts decompressed
+    bytes; `broken`: the compression is, behind these bytes."""
 
     offset: int
     data: bytes
     size: int
-    damage: str = ""
+    broken: bool = False
 
 
 def json_lines(
@@ -37,26 +39,33 @@ def json_lines(
     the file's own."""
     blocks = pieces(raw, codec) if codec else plain(raw, max(0, start - 1))
     index = 0
-    for line in _lines(blocks, start, end, 4 * max_page_bytes + 65536):
-        if not line.damage and not line.data.strip():
+    for line in _lines(blocks, start, end, _longest(max_page_bytes)):
+        if len(line.data) == line.size and not line.broken and not line.data.strip():
             continue
-        yield _record(index, line, url, max_page_bytes)
+        make = partial(_record, index, line, url, max_page_bytes)
+        yield caught(make, Record(index, line.offset, "row", size=line.size))
         index += 1
 
 
 def _record(index: int, line: Line, url: str, max_page_bytes: int) -> Record:
-    damage = line.damage
-    if not damage:
-        try:
-            values = json.loads(line.data)
-        except (ValueError, RecursionError) as error:
-            damage = f"no JSON: {error}"[:200]
-        else:
-            if isinstance(values, dict):
-                return row_record(index, line.offset, line.size, values, url, max_page_bytes)
-            damage = "no JSON object"
     where = f"{url}#{line.offset}"
-    return Record(index, line.offset, "row", where, size=line.size, reason=DAMAGED, detail=damage)
+    base = Record(index, line.offset, "row", where, size=line.size, reason=DAMAGED)
+    if line.broken:
+        return replace(base, kind="", detail="broken compression")
+    if line.size > _longest(max_page_bytes):
+        return replace(base, reason=TOO_LARGE, detail=f"a line of {line.size} bytes")
+    try:
+        values = json.loads(line.data)
+    except (ValueError, RecursionError) as error:
+        return replace(base, detail=f"no JSON: {error}"[:DETAIL_CHARS])
+    if not isinstance(values, dict):
+        return replace(base, detail="no JSON object")
+    return row_record(index, line.offset, line.size, values, url, max_page_bytes)
+
+
+def _longest(max_page_bytes: int) -> int:
+    """How long a line may be: JSON may take several bytes for one of a text."""
+    return 4 * max_page_bytes + 65536
 
 
 def _lines(
@@ -83,20 +92,15 @@ def _lines(
             at = here
             if stop:
                 if not skipping:
-                    yield _line(offset, kept, size, limit_bytes)
+                    yield Line(offset, bytes(kept), size)
                 skipping = False
                 offset, size = offset + size, 0
                 kept.clear()
             if end is not None and offset + size >= end and (stop or skipping):
                 return
         if piece.broken:
-            yield Line(offset, bytes(kept), size, "broken compression")
+            yield Line(offset, b"", size, broken=True)
             offset, size = offset + size, 0
             kept.clear()
     if size and not skipping:
-        yield _line(offset, kept, size, limit_bytes)
-
-
-def _line(offset: int, kept: bytearray, size: int, limit_bytes: int) -> Line:
-    damage = f"a line of more than {limit_bytes} bytes" if size > limit_bytes else ""
-    return Line(offset, bytes(kept), size, damage)
+        yield Line(offset, bytes(kept), size)

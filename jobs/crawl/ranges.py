@@ -17,6 +17,10 @@ from jobs.crawl.kinds import HEAD_BYTES, PARQUET_MAGIC, kind_of
 from jobs.crawl.parquet import footer
 
 
+class NoParts(ValueError):
+    """A part was asked for of a file that has none."""
+
+
 @dataclass(frozen=True)
 class Range:
     """A part [start, end), 0 <= start < end: of JSONL the lines that start in these bytes, of

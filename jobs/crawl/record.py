@@ -4,7 +4,8 @@ A reader yields one `Record` for every record it finds, wanted or not, so that t
 add up to what the file holds.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 UNREADABLE = "unreadable"
@@ -16,6 +17,7 @@ HTTP_ERROR = "http_error"
 NOT_HTML_OR_TEXT = "not_html_or_text"
 TOO_LARGE = "too_large"
 EMPTY = "empty"
+FAILED = "failed"
 
 REASONS = {
     UNREADABLE: "the file cannot be opened, or its format is none that is read",
@@ -29,7 +31,15 @@ REASONS = {
     NOT_HTML_OR_TEXT: "the content is neither HTML nor plain text",
     TOO_LARGE: "the page is larger than the limit",
     EMPTY: "no main text, or less than the minimum",
+    FAILED: "reading it raised an error that nobody foresaw, which `detail` names",
 }
+DETAIL_CHARS = 200
+
+
+def said(error: Exception) -> str:
+    """An unforeseen error for `detail`: its type and what it says, one line of valid text."""
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return text.encode("utf-8", "replace").decode()[:DETAIL_CHARS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,8 @@ class Record:
     index    0, 1, 2 ... within what is read, a file or a part of it, without gaps
     offset   byte offset in the file: of the record, or of the compressed member that its first byte
              is in; of a JSONL line in the decompressed file; row number in Parquet
-    kind     WARC-Type in lower case, `arc`, `html`, `text`, `row`; empty where damage hides it
+    kind     WARC-Type in lower case, `arc`, `html`, `text`, `row` (of a table: offsets are unique);
+             empty where damage hides it
     url      target URI; of a file without one `file:///<base name>`, of a row `#offset` behind that
     date     time of capture, None where unknown
     mime     content type in lower case without parameters: HTTP's, else the record's, else by the
@@ -65,3 +76,47 @@ class Record:
     size: int = 0
     reason: str | None = None
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The crawl file of a record, as its row tells it.
+
+    name    the file's own name
+    source  declared by the user, else the folder's name
+    key     8 bytes: the file's content, and which of the files with that content it is
+    start   where the part begins of a file that is read in parts, else None
+    """
+
+    name: str
+    source: str
+    key: bytes
+    start: int | None = None
+
+    def row_id(self, record: Record) -> bytes:
+        """16 bytes that no other record of the crawl has: the file's key, then the record's number.
+        A table's row is numbered by its offset, however the file is cut; all others are counted."""
+        if record.kind == "row":
+            number = record.offset
+        else:  # in a part there is at most one, behind which the reader did not come
+            number = (1 << 63) + (record.index if self.start is None else self.start)
+        return self.key + number.to_bytes(8, "big")
+
+
+@dataclass
+class Found:
+    """What the reader of a file, or of a part of one, has found by its own count.
+
+    bytes_read  how far into the file it has read; of a part, bytes of the part
+    """
+
+    records: int = 0
+    bytes_read: int = 0
+
+
+def caught(make: Callable[[], Record], place: Record) -> Record:
+    """What `make` makes; where that raises, whatever it is, the record `place`, which says so."""
+    try:
+        return make()
+    except Exception as error:
+        return replace(place, reason=FAILED, detail=said(error))

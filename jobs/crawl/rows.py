@@ -16,7 +16,7 @@ def row_record(
     """The record of one row: ready text, or HTML to extract from; `text` wins.
 
     offset and size are the row's own; url is the file's: a row without one is `url#offset`.
-    Nothing that a row holds raises: lone surrogates become `?`.
+    Lone surrogates become `?`.
     """
     text, html, own = values.get("text"), values.get("html"), values.get("url")
     base = Record(

@@ -19,6 +19,7 @@ from jobs.text.words import word_hashes
 SIGNED = pa.schema(
     [
         ("row", pa.int32()),
+        ("row_id", pa.binary()),
         ("doc_id", pa.binary()),
         ("length", pa.int64()),
         ("content", pa.binary()),
@@ -32,7 +33,7 @@ VERIFIED = "left long, right long, jaccard double"
 def sign_batches(
     batches: Iterator[pa.RecordBatch], shingle_words: int, bands: int, rows: int, seed: int
 ) -> Iterator[pa.RecordBatch]:
-    """In: row, doc_id, text. Out: `SIGNED`.
+    """In: row, row_id, doc_id, text. Out: `SIGNED`.
 
     length    code points of the text
     content   16 bytes, equal for equal normalised texts
@@ -54,6 +55,7 @@ def sign_batches(
             keys.append(none if signature is None else band_keys(signature, bands))
         columns = [
             batch.column("row"),
+            batch.column("row_id"),
             batch.column("doc_id"),
             pa.array(lengths, pa.int64()),
             pa.array(contents, pa.binary()),

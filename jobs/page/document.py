@@ -1,18 +1,20 @@
 """One record of a crawl file as one row of `documents`: a document, or why it is none.
 
 In: a `Record`. Out: a dict with the columns of `SCHEMA`. The same record gives the same row
-wherever and in whichever order it is read; a rejected row has no text.
+wherever and in whichever order it is read; a rejected row has no text. Whatever raises on the way
+of one record, also memory that ran out, costs that record alone: it is rejected as `failed`.
 """
 
 import hashlib
-import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from jobs.crawl.archives import HTML_TYPES
-from jobs.crawl.record import EMPTY, Record
+from jobs.crawl.record import EMPTY, FAILED, Origin, Record, said
 from jobs.page.main_content import main_content
 from jobs.text.charset import decode
 from jobs.text.language import language
@@ -20,6 +22,7 @@ from jobs.text.words import count_words
 
 SCHEMA = pa.schema(
     [
+        ("row_id", pa.binary()),
         ("doc_id", pa.binary()),
         ("url", pa.string()),
         ("domain", pa.string()),
@@ -42,9 +45,10 @@ SCHEMA = pa.schema(
     ]
 )
 """
-doc_id         16 bytes, see `doc_id`
+row_id         16 bytes, no two rows of a crawl have the same: `Origin.row_id`
+doc_id         16 bytes, see `doc_id`; a page captured twice has it twice
 domain         host of the URL
-source         which crawl: the file's name without shard number and extensions
+source         which crawl: what the user declared, else the name of the file's folder
 warc_file      base name of the crawl file
 warc_offset    place in the file: `Record.offset`
 fetched_at     time of capture, null where unknown
@@ -57,17 +61,19 @@ reject_reason  one of `jobs.crawl.REASONS`, null for a document
 detail         what exactly was wrong, for people; null where there is nothing to add
 """
 
-SHARD_NUMBER = re.compile(r"[-_.](?:part[-_]?)?\d{2,}$", re.IGNORECASE)
-EXTENSIONS = re.compile(
-    r"(\.(warc|arc|wet|wat|html?|xhtml|txt|text|md|jsonl|ndjson|json|parquet"
-    r"|gz|zst|zstd|lz4|bz2|xz))+$",
-    re.IGNORECASE,
-)
+
+def document(record: Record, origin: Origin, min_chars: int) -> dict[str, Any]:
+    """The row of one record of a crawl file; a page with less than `min_chars` characters of main
+    text is rejected as `empty`."""
+    try:
+        return row(record, origin, min_chars)
+    except Exception as error:
+        failed = replace(record, payload=b"", text=None, reason=FAILED, detail=said(error))
+        return row(failed, origin, min_chars)
 
 
-def document(record: Record, file: str, min_chars: int) -> dict[str, Any]:
-    """The row of one record of the crawl file with base name `file`; a page with less than
-    `min_chars` characters of main text is rejected as `empty`."""
+def row(record: Record, origin: Origin, min_chars: int) -> dict[str, Any]:
+    """As `document`; raises what the record makes others raise, and nothing for a rejected one."""
     reason, detail = record.reason, record.detail
     title = text = charset = extractor = None
     if reason is None:
@@ -78,16 +84,18 @@ def document(record: Record, file: str, min_chars: int) -> dict[str, Any]:
     kept = text if reason is None else None
     lang, lang_score = language(kept) if kept is not None else (None, None)
     payload = record.payload if record.text is None else record.text.encode("utf-8", "replace")
+    url = well_formed(record.url)
     return {
-        "doc_id": doc_id(record.url or f"{file}#{record.offset}.{record.index}", payload),
-        "url": record.url,
-        "domain": domain_of(record.url),
-        "source": source_of(file),
-        "warc_file": file,
+        "row_id": origin.row_id(record),
+        "doc_id": doc_id(url or f"{origin.name}#{record.offset}.{record.index}", payload),
+        "url": url,
+        "domain": domain_of(url),
+        "source": origin.source,
+        "warc_file": origin.name,
         "warc_offset": record.offset,
         "fetched_at": record.date,
-        "mime": record.mime,
-        "charset": charset or record.charset or None,
+        "mime": well_formed(record.mime),
+        "charset": charset or well_formed(record.charset) or None,
         "lang": lang,
         "lang_score": lang_score,
         "title": title,
@@ -97,8 +105,32 @@ def document(record: Record, file: str, min_chars: int) -> dict[str, Any]:
         "n_chars": len(kept or ""),
         "n_words": count_words(kept) if kept else 0,
         "reject_reason": reason,
-        "detail": (detail or None) if reason else None,
+        "detail": (well_formed(detail) or None) if reason else None,
     }
+
+
+def batch_of(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:
+    """Rows as a batch of `SCHEMA`; one with a value that cannot be stored is rejected as
+    `failed`."""
+    try:
+        return pa.RecordBatch.from_pylist(list(rows), SCHEMA)
+    except Exception:
+        return pa.concat_batches([_stored(row) for row in rows])
+
+
+def _stored(row: dict[str, Any]) -> pa.RecordBatch:
+    try:
+        return pa.RecordBatch.from_pylist([row], SCHEMA)
+    except Exception as error:
+        names = ("row_id", "doc_id", "source", "warc_file", "warc_offset")
+        left = {name: row[name] for name in names} | dict.fromkeys(("n_bytes", "n_chars"), 0)
+        left |= {"n_words": 0, "reject_reason": FAILED, "detail": said(error)}
+        return pa.RecordBatch.from_pylist([left], SCHEMA)
+
+
+def well_formed(text: str) -> str:
+    """The text with `?` for each lone surrogate, which no file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def content(record: Record) -> tuple[str | None, str, str, str]:
@@ -118,12 +150,6 @@ def doc_id(url: str, payload: bytes) -> bytes:
     return hashlib.blake2b(
         url.encode() + b"\0" + hashlib.sha256(payload).digest(), digest_size=16
     ).digest()
-
-
-def source_of(file: str) -> str:
-    """`web` of `web-00000.warc.gz`: the base name without extensions and shard number."""
-    stem = EXTENSIONS.sub("", file)
-    return SHARD_NUMBER.sub("", stem) or stem or file
 
 
 def domain_of(url: str) -> str:

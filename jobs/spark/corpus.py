@@ -28,20 +28,20 @@ from jobs.tokens.encoding import ENCODED
 
 TOKEN_ROWS = 256
 SURVEYED_ROWS = 8192
-ROW_ORDER = ("order", "doc_id", "shard", "row", "part")
+ROW_ORDER = ("order", "doc_id", "row_id", "part")
 NAMES = ("doc_id", "source", "tokens", "n_tokens", "n_bytes", "split")
 WRITTEN = pa.schema([ENCODED.field(name) for name in NAMES])
 REJECTED = pa.schema(
     [
         ("shard", pa.int32()),
-        *(ENCODED.field(name) for name in ("row", "doc_id", "source")),
+        *(ENCODED.field(name) for name in ("row", "row_id", "doc_id", "source")),
         ("reject_reason", pa.string()),
     ]
 )
 SURVEYED = ("row", "doc_id", "source", "part", "n_tokens", "n_bytes")
 PLACED = (
-    "place int, order long, shard int, row int, doc_id binary, source string, part int,"
-    " split string, tokens binary, n_tokens int, n_bytes int"
+    "place int, order long, shard int, row int, row_id binary, doc_id binary, source string,"
+    " part int, split string, tokens binary, n_tokens int, n_bytes int"
 )
 
 
@@ -158,7 +158,7 @@ class Corpus:
         """Write one shard's documents without a token; the file's entry."""
         path = f"{self.folder}/{REJECTED_FOLDER}/{attempt_name(f'no-tokens-{place:05d}')}"
         with RowsFile(self.root, path, REJECTED) as file:
-            for rows in self.rows(place, SURVEYED, 0):
+            for rows in self.rows(place, [*SURVEYED, "row_id"], 0):
                 empty = rows.filter(pc.equal(rows.column("n_tokens"), 0))
                 reason = pa.array(["no_tokens"] * empty.num_rows, pa.string())
                 file.write(empty.append_column("reject_reason", reason))

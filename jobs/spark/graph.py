@@ -42,23 +42,24 @@ def _place() -> list[Column]:
 
 
 def quality() -> list[Column]:
-    """The order in which documents are preferred: longest text, then document id, then place."""
-    return [F.col("length").desc(), F.col("doc_id"), F.col("node")]
+    """The order in which documents are preferred: longest text, then document id, then row id."""
+    return [F.col("length").desc(), F.col("doc_id"), F.col("row_id")]
 
 
 def ranked(signed: DataFrame) -> DataFrame:
     """Each document with the others of its content.
 
-    In: shard, row, doc_id, length, content, bands. Out: node, doc_id, length, bands (of the best
-    document of a content alone), copies (documents that have this content), best (node of the best
-    one), best_id (its doc_id).
+    In: shard, row, row_id, doc_id, length, content, bands. Out: node, row_id, doc_id, length, bands
+    (of the best document of a content alone), copies (documents that have this content), best (node
+    of the best one), best_id (its doc_id).
     """
     same = Window.partitionBy("content")
     ordered = same.orderBy(*quality())
-    rows = signed.select(node_of().alias("node"), "doc_id", "length", "content", "bands")
+    rows = signed.select(node_of().alias("node"), "row_id", "doc_id", "length", "content", "bands")
     best = F.first("node").over(ordered)
     made = rows.select(
         "node",
+        "row_id",
         "doc_id",
         "length",
         "bands",
@@ -77,7 +78,7 @@ def representatives(documents: DataFrame) -> DataFrame:
 def buckets_of(unique: DataFrame) -> DataFrame:
     """Members of LSH buckets that hold several: band, node, position in order of quality, the
     bucket's first and its size."""
-    banded = unique.select("node", "length", "doc_id", F.explode("bands").alias("band"))
+    banded = unique.select("node", "length", "doc_id", "row_id", F.explode("bands").alias("band"))
     whole = Window.partitionBy("band")
     ordered = whole.orderBy(*quality())
     return banded.select(

@@ -36,6 +36,7 @@ LISTED = pa.schema(
     [
         ("shard", pa.int32()),
         ("row", pa.int32()),
+        ("row_id", pa.binary()),
         ("doc_id", pa.binary()),
         ("url", pa.string()),
         ("dup", DUP),
@@ -43,7 +44,7 @@ LISTED = pa.schema(
 )
 LABELS = pa.schema([("shard", pa.int32()), ("row", pa.int32()), ("dup", DUP)])
 REMOVED = LISTED.append(pa.field("reject_reason", pa.string()))
-COLUMNS = ("doc_id", "url", "source", "n_bytes")
+COLUMNS = ("row_id", "doc_id", "url", "source", "n_bytes")
 
 
 def write_listed(

@@ -5,16 +5,17 @@ make no sense become U+FFFD.
 
 Decided by a byte order mark; else by the zeros of UTF-16 and UTF-32; else UTF-8 where the bytes are
 valid UTF-8, since a text in another encoding practically never is (and headers lie); else what the
-server or the page declares, if the bytes decode by it; else uchardet through resiliparse. Its names
-are taken as they are and widened as browsers do (ISO-8859-1 is read as Windows-1252; WHATWG
-Encoding, 4.2): its own mapping to WHATWG names turns every name it does not know, EUC-KR's among
-them, into UTF-8 (179 of 224 labelled files right; this way 221: tests/jobs/text/test_charset.py).
+server or the page declares, if that is an encoding of the web (`jobs.text.labels`) and the bytes
+decode by it; else uchardet through resiliparse. Its names are taken as they are: its own mapping to
+WHATWG names turns every name it does not know, EUC-KR's among them, into UTF-8 (179 of 224 labelled
+files right; this way 221: tests/jobs/text/test_charset.py).
 """
 
-import codecs
 import re
 
 from resiliparse.parse.encoding import detect_encoding
+
+from jobs.text.labels import declared_codec, detected_codec
 
 BYTE_ORDER_MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -23,28 +24,6 @@ BYTE_ORDER_MARKS = (
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
-SUPERSETS = {
-    "ascii": "cp1252",
-    "iso8859-1": "cp1252",
-    "iso8859-9": "cp1254",
-    "iso8859-11": "cp874",
-    "tis-620": "cp874",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "shift_jis": "cp932",
-    "euc_kr": "cp949",
-    "big5": "big5hkscs",
-}
-OTHER_NAMES = {
-    "uhc": "cp949",
-    "x-sjis": "cp932",
-    "windows-31j": "cp932",
-    "x-euc-jp": "euc_jp",
-    "windows-874": "cp874",
-    "x-mac-cyrillic": "mac-cyrillic",
-    "maccyrillic": "mac-cyrillic",
-    "mac-centraleurope": "mac-latin2",
-}
 META = re.compile(
     rb"<(?:meta[^>]{0,200}?|\?xml[^>]{0,60}?\sen)"
     rb"""c(?:harset|oding)\s*=\s*["']?\s*([A-Za-z0-9._:-]{2,30})""",
@@ -79,8 +58,8 @@ def decode(data: bytes, declared: str = "") -> tuple[str, str]:
     for name in (declared, said[1].decode("ascii") if said else ""):
         found = _decoded(data, name)
         if found is not None:
-            return found, _codec(name)
-    charset = _codec(detect_encoding(data, html5_compatible=False) or "") or FALLBACK
+            return found, declared_codec(name)
+    charset = detected_codec(detect_encoding(data, html5_compatible=False) or "") or FALLBACK
     return data.decode(charset, "replace"), charset
 
 
@@ -96,20 +75,10 @@ def wide_charset(data: bytes) -> str:
     )
 
 
-def _codec(name: str) -> str:
-    """Python's codec for an encoding name of the web, widened as browsers do; empty for an unknown
-    one, and for codecs that are no encodings of text."""
-    key = name.strip().lower()
-    try:
-        codec = codecs.lookup(OTHER_NAMES.get(key, key))
-    except (LookupError, ValueError):
-        return ""
-    return SUPERSETS.get(codec.name, codec.name) if codec._is_text_encoding else ""
-
-
 def _decoded(data: bytes, name: str) -> str | None:
-    """The text if `name` is an encoding by which nearly all bytes decode."""
-    codec = _codec(name)
+    """The text if `name` is an encoding by which nearly all bytes decode. UTF-16 is none: where it
+    is true, its zeros have told it; browsers read a page that declares it as UTF-8."""
+    codec = declared_codec(name)
     if not codec or codec.startswith("utf"):
         return None
     text = data.decode(codec, "replace")

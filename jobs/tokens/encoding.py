@@ -19,6 +19,7 @@ from jobs.tokens.vocabulary import NO_END, token_bytes
 ENCODED = pa.schema(
     [
         ("row", pa.int32()),
+        ("row_id", pa.binary()),
         ("doc_id", pa.binary()),
         ("source", pa.string()),
         ("part", pa.int32()),
@@ -28,7 +29,7 @@ ENCODED = pa.schema(
         ("n_bytes", pa.int32()),
     ]
 )
-PASSED = ("row", "doc_id", "source")
+PASSED = ("row", "row_id", "doc_id", "source")
 
 
 def dtype_of(vocab_size: int) -> str:

@@ -59,17 +59,21 @@ def test_a_pattern_that_names_nothing_is_an_error(root: str) -> None:
         sources_of([f"{root}/*.warc.gz"], root)
 
 
-def test_the_digest_follows_names_sizes_and_contents_but_not_places() -> None:
-    one, other = Source("/a/x", "x", 3, "c1", LONG_AGO), Source("/a/y", "y", 4, "c2")
-    moved = [Source("s3://b/y", "y", 4, "c2"), Source("s3://b/x", "x", 3, "c1")]
+def test_the_digest_follows_sources_names_sizes_and_contents_but_not_places() -> None:
+    one, other = (
+        Source("/a/x", "x", 3, "c1", "web", modified=LONG_AGO),
+        Source("/a/y", "y", 4, "c2", "web"),
+    )
+    moved = [Source("s3://b/y", "y", 4, "c2", "web"), Source("s3://b/x", "x", 3, "c1", "web")]
     assert crawl_digest([one, other]) == crawl_digest(moved)
     others = [
         [one],
         [other],
         [one, one, other],
-        [one, Source("/a/y", "z", 4, "c2")],
-        [one, Source("/a/y", "y", 5, "c2")],
-        [one, Source("/a/y", "y", 4, "c3")],
+        [one, Source("/a/y", "z", 4, "c2", "web")],
+        [one, Source("/a/y", "y", 5, "c2", "web")],
+        [one, Source("/a/y", "y", 4, "c3", "web")],
+        [one, Source("/a/y", "y", 4, "c2", "news")],
     ]
     digests = {crawl_digest(sources) for sources in [[one, other], *others]}
     assert len(digests) == 1 + len(others)

@@ -68,8 +68,14 @@ def test_the_identity_follows_the_crawl_wherever_it_lies(lake: Lake) -> None:
     def digest(*sources: Source) -> str:
         return Task(STEP, lake, "default", Threshold(), crawl=sources).identity.digest
 
-    one, other = Source("/a/x.warc", "x.warc", 3, "c1"), Source("/a/y.warc", "y.warc", 4, "c2")
-    moved = (Source("s3://b/y.warc", "y.warc", 4, "c2"), Source("s3://b/x.warc", "x.warc", 3, "c1"))
+    one, other = (
+        Source("/a/x.warc", "x.warc", 3, "c1", "web"),
+        Source("/a/y.warc", "y.warc", 4, "c2", "web"),
+    )
+    moved = (
+        Source("s3://b/y.warc", "y.warc", 4, "c2", "web"),
+        Source("s3://b/x.warc", "x.warc", 3, "c1", "web"),
+    )
     assert digest(one, other) == digest(*moved)
     assert len({digest(one), digest(other), digest(one, other), digest(one, one)}) == 4
 
@@ -94,7 +100,7 @@ def test_a_task_survives_its_request(lake: Lake) -> None:
         "name",
         Threshold(threshold=1e-3, partitions=3),
         task(lake).inputs,
-        (Source("/a/x.warc", "x.warc", 3, "c1"),),
+        (Source("/a/x.warc", "x.warc", 3, "c1", "web"),),
     )
     received = Task.from_request(STEP, json.loads(json.dumps(sent.request())))
     assert received == sent

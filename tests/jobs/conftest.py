@@ -23,7 +23,7 @@ SHORT_LIVED = "spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSer
 os.environ.setdefault("GRISTMILL_SPARK_CONF", SHORT_LIVED)
 
 COLUMNS = (
-    *("doc_id", "url", "source", "warc_file", "warc_offset", "lang"),
+    *("row_id", "doc_id", "url", "source", "warc_file", "warc_offset", "lang"),
     *("text", "n_bytes", "n_chars"),
 )
 DOCUMENTS = pa.schema([SCHEMA.field(name) for name in COLUMNS])
@@ -81,6 +81,7 @@ def filled(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
     url = row.get("url", f"https://example.org/{number}")
     text = row["text"]
     return {
+        "row_id": hashlib.blake2b(f"{number}".encode(), digest_size=16).digest(),
         "doc_id": hashlib.blake2b(f"{url} {text}".encode(), digest_size=16).digest(),
         "url": url,
         "source": "web",

@@ -11,13 +11,13 @@ import pytest
 from pyspark.errors import PythonException
 
 from infra import storage
-from infra.crawl import sources_of
+from infra.crawl import Source, sources_of
 from infra.lake import Lake, shards
 from infra.lake.rows import read_rows
 from infra.manifest import Manifest
 from infra.step import Task
 from jobs import extract
-from jobs.crawl import REASONS, records
+from jobs.crawl import REASONS, Found, records
 from jobs.crawl.bundles import Bundle, Piece, bundles
 from jobs.crawl.ranges import Range
 from jobs.extract import KEPT, Extract, ExtractParameters
@@ -90,9 +90,9 @@ def test_every_record_becomes_a_document_or_a_rejected_row(
     counts = extract.run(session, done).counts
     assert (counts.rows_in, counts.rows_out, counts.rejected) == (7, 3, {"damaged": 3, "empty": 1})
     rows = {row["url"]: row for row in kept(done)}
-    assert counts.extra == {"bytes_text": sum(row["n_bytes"] for row in rows.values())}
+    assert counts.extra["bytes_text"] == sum(row["n_bytes"] for row in rows.values())
     web = rows["https://example.org/1"]
-    assert (web["title"], web["domain"], web["source"]) == ("A title", "example.org", "web")
+    assert (web["title"], web["domain"], web["source"]) == ("A title", "example.org", "crawl")
     assert (web["warc_file"], web["mime"]) == ("web-00000.warc.gz", "text/html")
     assert (web["lang"], web["extractor"], web["n_chars"]) == ("en", "resiliparse", 379)
     assert web["fetched_at"].isoformat() == "2024-05-01T10:00:00+00:00"
@@ -134,8 +134,8 @@ def test_the_result_does_not_depend_on_where_the_crawl_lies(
     session: Session, lake: Lake, crawl: Path, tmp_path: Path
 ) -> None:
     first = extract.run(session, task(lake, crawl))
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    elsewhere = tmp_path / "elsewhere" / "crawl"
+    elsewhere.mkdir(parents=True)
     for path in crawl.iterdir():
         (elsewhere / path.name).write_bytes(path.read_bytes())
     other = Lake.at(str(tmp_path / "other"))
@@ -208,14 +208,14 @@ def test_a_failing_worker_leaves_no_half_shard_and_the_next_run_goes_on(
 
 def test_a_lost_record_is_an_error_and_leaves_no_file(lake: Lake, crawl: Path) -> None:
     path = crawl / "rows.jsonl"
-    piece = Piece(str(path), path.name, path.stat().st_size, "0" * 64)
+    piece = Piece(Source(str(path), path.name, path.stat().st_size, "0" * 64, "web"))
 
     class Forgetful(Extract):
         """Loses the first record of a file."""
 
-        def batches(self, piece: Piece) -> Any:
-            for numbers, rows in super().batches(piece):
-                yield numbers[1:], rows.slice(1)
+        def batches(self, piece: Piece, found: Found) -> Any:
+            for rows in super().batches(piece, found):
+                yield rows.slice(1)
 
     with pytest.raises(Exception, match=r"rows\.jsonl: 1 rows for 2 records; please report"):
         shards.make(lake.root, "extract/ab", Forgetful(Bundle((piece,)), 1 << 20, 1))
@@ -229,7 +229,7 @@ def test_a_part_in_which_no_line_starts_is_no_loss(lake: Lake, tmp_path: Path) -
     parts = [Range(0, 5000), Range(5000, 10_000), Range(10_000, size)]
     made = []
     for number, part in enumerate(parts):
-        bundle = Bundle((Piece(str(path), path.name, size, "0" * 64, part),))
+        bundle = Bundle((Piece(Source(str(path), path.name, size, "0" * 64, "web"), part),))
         made.append(shards.make(lake.root, f"extract/{number}", Extract(bundle, 1 << 20, 1))[0])
     assert [(s.counts.rows_in, s.counts.rows_out) for s in made] == [(1, 1), (0, 0), (0, 0)]
 

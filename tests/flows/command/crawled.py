@@ -74,12 +74,12 @@ def extracted(lake: Lake, folder: str) -> Artifact:
     writer = lake.begin(Identity("documents", "extract", 1, {}, {"crawl": crawl_digest(sources)}))
     built = []
     for number, s in enumerate(sources):
-        bundle = Bundle((Piece(s.uri, s.name, s.size_bytes, s.content),))
+        bundle = Bundle((Piece(s),))
         extract = Extract(bundle, MAX_PAGE_BYTES, 1)
         built.append(shards.make(lake.root, f"extract/{number:032x}", extract)[0])
     counts = functools.reduce(lambda left, right: left + right, (each.counts for each in built))
     schema = [{"name": field.name, "type": str(field.type)} for field in KEPT]
-    crawl = [{"uri": s.uri, "bytes": s.size_bytes, "content": s.content} for s in sources]
+    crawl = [{"uri": s.uri, "bytes": s.size_bytes, "key": s.key.hex()} for s in sources]
     writer.commit(counts, files=layer_files(built, 0), schema=schema, details={"crawl": crawl})
     return writer.artifact
 
@@ -161,12 +161,12 @@ def tokenized(lake: Lake, documents: Artifact) -> Artifact:
     """Two train files with two row groups, ordered by doc_id; the last document validates too."""
     writer = made(lake, "tokens/tokenize", {"documents": documents})
     left = [
-        (row["doc_id"], stack.shard, row["row"], row["url"])
+        (row["doc_id"], row["row_id"], stack.shard, row["row"], row["url"])
         for stack in documents.stacks()
-        for batch in read_rows(lake.root, stack, ["doc_id", "url"])
+        for batch in read_rows(lake.root, stack, ["doc_id", "row_id", "url"])
         for row in batch.to_pylist()
     ]
-    (silent,) = (row for row in left if row[3] == f"{SITE}silent")
+    (silent,) = (row for row in left if row[-1] == f"{SITE}silent")
     ids = [row[0] for row in sorted(left) if row is not silent]
     cut = {"train": [[ids[:2], ids[2:3]], [ids[3:4], ids[4:]]], "val": [[ids[-1:]]]}
     files, splits = [], {}
@@ -187,7 +187,7 @@ def tokenized(lake: Lake, documents: Artifact) -> Artifact:
             described.append({"path": path, "row_groups": sizes})
         splits[split] = {"files": described}
     with RowsFile(lake.root, f"{writer.artifact.path}/_rejected/x-0.parquet", REJECTED) as out:
-        row = dict(zip(("doc_id", "shard", "row"), silent[:3], strict=True))
+        row = dict(zip(("doc_id", "row_id", "shard", "row"), silent[:4], strict=True))
         rejected = {**row, "source": "b", "reject_reason": "no_tokens"}
         out.write(pa.RecordBatch.from_pylist([rejected], REJECTED))
     schema = [{"name": field.name, "type": str(field.type)} for field in WRITTEN]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -17,12 +18,12 @@ def source(number: int, size_bytes: int = 10_000) -> Source:
     """A crawl file that is not there; small ones are never opened."""
     name = f"page-{number:06d}.html"
     content = hashlib.sha256(f"{number} {size_bytes}".encode()).hexdigest()
-    return Source(f"/crawl/{name}", name, size_bytes, content)
+    return Source(f"/crawl/{name}", name, size_bytes, content, "web")
 
 
 def names(found: list[Bundle]) -> list[tuple[str, ...]]:
     """The names of the files of each bundle."""
-    return [tuple(piece.name for piece in bundle.pieces) for bundle in found]
+    return [tuple(piece.source.name for piece in bundle.pieces) for bundle in found]
 
 
 sizes = st.integers(0, 3 * SMALL_BYTES)
@@ -68,12 +69,12 @@ def test_a_large_file_is_alone() -> None:
 
 def test_what_a_bundle_is_does_not_depend_on_where_its_files_lie() -> None:
     here = [source(number) for number in range(50)]
-    there = [Source(f"s3://bucket/{s.name}", s.name, s.size_bytes, s.content) for s in here]
+    there = [replace(s, uri=f"s3://bucket/{s.name}") for s in here]
     assert [b.identity() for b in bundles(here)] == [b.identity() for b in bundles(there)]
 
 
 def test_a_file_of_the_same_name_and_other_content_is_another_bundle() -> None:
-    one, other = source(1), Source("/crawl/page-000001.html", "page-000001.html", 10_000, "0" * 64)
+    one, other = source(1), replace(source(1), content="0" * 64)
     assert bundles([one])[0].identity() != bundles([other])[0].identity()
 
 
@@ -85,10 +86,12 @@ def test_the_same_file_in_two_places_is_there_twice(tmp_path: Path) -> None:
         stream.truncate(3 * SPLIT_BYTES)
     size = here.stat().st_size
     gone = str(tmp_path / "gone" / "rows.jsonl")
-    crawl = [Source(uri, "rows.jsonl", size, content) for uri in (str(here), gone)]
+    uris = (str(here), gone)
+    crawl = [Source(uri, here.name, size, content, "web", copy) for copy, uri in enumerate(uris)]
     found = bundles(crawl)
-    assert [bundle.pieces[0].uri for bundle in found].count(str(here)) == 3
-    assert [bundle.pieces[0].uri for bundle in found].count(gone) == 1
+    assert [bundle.pieces[0].source.uri for bundle in found].count(str(here)) == 3
+    assert [bundle.pieces[0].source.uri for bundle in found].count(gone) == 1
+    assert len({json.dumps(bundle.identity()) for bundle in found}) == len(found)
 
 
 def test_a_large_jsonl_file_is_cut_into_parts_that_follow_each_other(tmp_path: Path) -> None:
@@ -97,7 +100,7 @@ def test_a_large_jsonl_file_is_cut_into_parts_that_follow_each_other(tmp_path: P
         stream.write(b'{"text": "x"}\n')
         stream.truncate(2 * SPLIT_BYTES + 5)
     size = path.stat().st_size
-    found = bundles([Source(str(path), path.name, size, "0" * 64)])
+    found = bundles([Source(str(path), path.name, size, "0" * 64, "web")])
     parts = [piece.part for bundle in found for piece in bundle.pieces]
     assert None not in parts
     bounds = [(part.start, part.end) for part in parts if part]

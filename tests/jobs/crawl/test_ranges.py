@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra import storage
-from jobs.crawl import Record, records
-from jobs.crawl.local import RemoteStream, StoreFailed
+from jobs.crawl import Origin, Record, records
+from jobs.crawl.counted import CountedStream, StoreFailed
 from jobs.crawl.parquet import parquet_rows
 from jobs.crawl.ranges import Range, ranges
 from jobs.page.document import document
@@ -36,8 +36,12 @@ LIMIT = 100
 
 def rows(uri: str, parts: Sequence[Range | None]) -> list[dict[str, object]]:
     """The rows of the parts in order."""
-    found = [record for part in parts for record in records(uri, LIMIT, part)]
-    return [document(record, "file", 1) for record in found if record.reason != "empty_file"]
+    return [
+        document(record, Origin("file", "web", bytes(8), part.start if part else None), 1)
+        for part in parts
+        for record in records(uri, LIMIT, part)
+        if record.reason != "empty_file"
+    ]
 
 
 def parts_at(cuts: Sequence[int], end: int) -> list[Range | None]:
@@ -85,7 +89,7 @@ def write_groups(path: Path, sizes: Sequence[int]) -> None:
             writer.write_table(pa.table({"url": urls, "text": texts}, schema))
 
 
-def test_a_broken_row_group_is_the_same_record_in_its_part(tmp_path: Path) -> None:
+def test_a_broken_row_group_has_the_same_rows_in_its_part(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     write_groups(path, [9, 9, 9])
     start = pq.read_metadata(path).row_group(1).column(1).data_page_offset
@@ -93,7 +97,7 @@ def test_a_broken_row_group_is_the_same_record_in_its_part(tmp_path: Path) -> No
     data[start : start + 20] = bytes(20)
     path.write_bytes(data)
     whole = rows(str(path), [None])
-    assert [row["reject_reason"] for row in whole].count("damaged") == 1
+    assert [row["reject_reason"] for row in whole].count("damaged") == 9
     assert rows(str(path), parts_at([1, 2], 3)) == whole
 
 
@@ -179,5 +183,5 @@ def test_a_failing_store_is_an_error_and_no_damaged_row(tmp_path: Path, reads: i
     stream.left = reads
     found: list[Record] = []
     with pytest.raises(StoreFailed, match="connection lost"):
-        found.extend(parquet_rows(RemoteStream(stream), "file:///x", LIMIT))
+        found.extend(parquet_rows(CountedStream(stream), "file:///x", LIMIT))
     assert all(record.reason is None for record in found)

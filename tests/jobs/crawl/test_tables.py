@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.crawl import records
+from jobs.crawl import Origin, records
 from jobs.page.document import SCHEMA, document
 from tests.jobs.crawl.archive_files import LIMIT, read
 
@@ -46,15 +46,15 @@ def test_text_is_taken_as_it_is_and_wins_over_html(tmp_path: Path) -> None:
     assert (record.text, record.mime) == ("<p>kept", "text/plain")
 
 
-def test_a_line_too_long_for_any_page_is_one_damaged_record(tmp_path: Path) -> None:
+def test_a_line_too_long_for_any_page_is_one_record(tmp_path: Path) -> None:
     longest = 4 * LIMIT + 65536
     fits = b'{"text": "%s"}\n' % (b"x" * (longest - 13))
     assert len(fits) == longest
     too_long = fits.replace(b"x", b"xx", 1)
     short = b'{"text": "one"}\n'
     found = read(tmp_path, fits + short + too_long + short, "x.jsonl")
-    assert [r.reason for r in found] == ["too_large", None, "damaged", None]
-    assert "a line of more than" in found[2].detail and found[2].size == len(too_long)
+    assert [r.reason for r in found] == ["too_large", None, "too_large", None]
+    assert found[2].detail == f"a line of {len(too_long)} bytes"
 
 
 def test_a_line_nested_deeper_than_the_parser_goes_is_damaged(tmp_path: Path) -> None:
@@ -74,11 +74,13 @@ def test_any_json_object_becomes_a_row_that_can_be_stored(
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     found = read(tmp_path, lines.encode(), "x.jsonl")
     assert len(found) == max(1, len(rows))
-    table = pa.Table.from_pylist([document(r, "x.jsonl", 1) for r in found], SCHEMA)
+    table = pa.Table.from_pylist(
+        [document(r, Origin("x.jsonl", "web", bytes(8)), 1) for r in found], SCHEMA
+    )
     assert table.num_rows == len(found)
 
 
-def test_a_broken_row_group_costs_one_record(tmp_path: Path) -> None:
+def test_each_row_of_a_broken_row_group_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     table = pa.table({"text": [f"text number {n} " * 9 for n in range(40)]})
     pq.write_table(table, path, row_group_size=10, compression="zstd")
@@ -88,9 +90,9 @@ def test_a_broken_row_group_costs_one_record(tmp_path: Path) -> None:
     data[start : start + 40] = bytes(40)
     path.write_bytes(data)
     found = list(records(str(path)))
-    assert [r.reason for r in found] == [None] * 10 + ["damaged"] + [None] * 20
-    assert [r.offset for r in found[9:12]] == [9, 10, 20]
-    assert "row group 1, 10 rows" in found[10].detail
+    assert [r.reason for r in found] == [None] * 10 + ["damaged"] * 10 + [None] * 20
+    assert [r.offset for r in found] == list(range(40))
+    assert "row group 1, 10 of 10 rows" in found[10].detail
 
 
 def test_a_value_that_is_none_is_missing_in_its_row_alone(tmp_path: Path) -> None:
