@@ -27,12 +27,12 @@ from infra.parameters import identity_of, option, parameters
 from infra.step import CRAWL, DOCUMENTS, Launch, Rate, Step, Task
 from jobs.crawl import MAX_PAGE_BYTES, records
 from jobs.crawl.bundles import Bundle, Piece, bundles
-from jobs.page.document import SCHEMA, document
+from jobs.page.document import OF_REJECTED, SCHEMA, document
 from jobs.spark.documents import layer_files
 from jobs.spark.maps import Work, make_all, tally
 from jobs.spark.session import Session
 
-KEPT = pa.schema([field for field in SCHEMA if field.name not in ("reject_reason", "detail")])
+KEPT = pa.schema([field for field in SCHEMA if field.name not in OF_REJECTED])
 REJECTED = pa.schema([field for field in SCHEMA if field.name != "text"])
 
 
@@ -50,13 +50,13 @@ class ExtractParameters:
 
 def maps(task: Task) -> tuple[ShardMap, ...]:
     """Bundle to documents; its shards are built by `Extract`, not from rows."""
-    return (ShardMap("extract", 1, identity_of(task.parameters), (), KEPT, iter),)
+    return (ShardMap("extract", 2, identity_of(task.parameters), (), KEPT, iter),)
 
 
 STEP = Step(
     name="extract",
     kind="documents",
-    version=2,
+    version=3,
     help="Crawl files to documents: decode, main content, language.",
     parameters=ExtractParameters,
     reads=(CRAWL,),
