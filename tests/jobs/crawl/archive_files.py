@@ -43,9 +43,10 @@ def warc_record(
     return "\r\n".join(["WARC/1.0", *fields, "", ""]).encode() + block + b"\r\n\r\n"
 
 
-def arc_record(number: int, length: int | None = None) -> bytes:
+def arc_record(number: int, length: int | None = None, body: bytes = b"") -> bytes:
     """One ARC 1.0 record."""
-    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + PAGE.format(number).encode()
+    page = PAGE.format(number).encode() + body
+    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + page
     size = len(block) if length is None else length
     line = f"http://example.org/{number} 192.0.2.1 20240501100000 text/html {size}\n"
     return line.encode() + block + b"\n"

@@ -49,7 +49,9 @@ def test_a_damaged_member_costs_one_record(tmp_path: Path, compression: str) -> 
         broken = bytearray(members[2])
         broken[place] ^= 0xFF
         found = outcome(read(tmp_path, b"".join([*members[:2], bytes(broken), *members[3:]])))
-        assert found[:2] == ["0", "1"] and found[-2:] == ["3", "4"] and len(found) == 5, place
+        assert found[:2] == ["0", "1"] and found[-2:] == ["3", "4"], place
+        # Without a checksum only the line ends behind a whole record may be other bytes.
+        assert len(found) == 5 or found[2:4] == ["2", "damaged"], place
 
 
 @pytest.mark.parametrize("compression", ["", "gz", "zst", "lz4", "bz2", "xz"])
