@@ -27,12 +27,12 @@ from infra.parameters import identity_of, option, parameters
 from infra.step import CRAWL, DOCUMENTS, Launch, Rate, Step, Task
 from jobs.crawl import MAX_PAGE_BYTES, Found, records
 from jobs.crawl.bundles import Bundle, Piece, bundles
-from jobs.page.document import SCHEMA, batch_of, document
+from jobs.page.document import OF_REJECTED, SCHEMA, batch_of, document
 from jobs.spark.documents import layer_files
 from jobs.spark.maps import Work, make_all, tally
 from jobs.spark.session import Session
 
-KEPT = pa.schema([field for field in SCHEMA if field.name not in ("reject_reason", "detail")])
+KEPT = pa.schema([field for field in SCHEMA if field.name not in OF_REJECTED])
 REJECTED = pa.schema([field for field in SCHEMA if field.name != "text"])
 
 

@@ -16,7 +16,7 @@ from infra.lake.shards import ShardMap
 from infra.manifest import Manifest
 from infra.parameters import option, parameters
 from infra.step import DOCUMENTS, Launch, Rate, Step, Task
-from jobs.page.document import SCHEMA
+from jobs.page.document import OF_REJECTED, SCHEMA
 from jobs.spark.documents import commit_layers
 from jobs.spark.session import Session
 from jobs.text import rules
@@ -24,7 +24,7 @@ from jobs.text.signals import SIGNALS, signals_of
 from jobs.text.words import UNSPACED_LANGUAGES
 
 UNSPACED = f"lang IN ({', '.join(repr(code) for code in UNSPACED_LANGUAGES)})"
-DOCUMENT = [field for field in SCHEMA if field.name not in ("reject_reason", "detail")]
+DOCUMENT = [field for field in SCHEMA if field.name not in OF_REJECTED]
 KNOWN = pa.schema([*DOCUMENT, *(pa.field(name, kind) for name, kind in SIGNALS.items())])
 SIGNALS_SCHEMA = pa.schema(
     [("signals", pa.struct([pa.field(name, kind) for name, kind in SIGNALS.items()]))]

@@ -1,25 +1,31 @@
 """WARC, WET and ARC frames as records: which are pages, and why the others are not."""
 
+import functools
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import IO
 
 from jobs.crawl import message
 from jobs.crawl.compressed import pieces
-from jobs.crawl.framing import ARC, WARC, Format, Frame, frames
+from jobs.crawl.evidence import ROBOTS_BYTES, is_robots_txt, kept_headers
+from jobs.crawl.framing import Frame, frames
+from jobs.crawl.headers import ARC, HEADER_BYTES, WARC, Format
 from jobs.crawl.record import (
     DAMAGED,
     HTTP_ERROR,
+    HTTP_LENGTH,
     NOT_A_RESPONSE,
     NOT_HTML_OR_TEXT,
     REVISIT,
+    ROBOTS_TXT,
     TOO_LARGE,
+    UNSPECIFIED,
     Record,
     caught,
 )
-from jobs.crawl.stream import Stream
+from jobs.crawl.stream import WINDOW_BYTES, Stream
 from jobs.text.charset import wide_charset
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml")
@@ -39,20 +45,23 @@ HTML_STARTS = (b"<!doctype", b"<html", b"<head", b"<body", b"<title", b"<meta", 
 def warc_records(raw: IO[bytes], codec: str, max_page_bytes: int) -> Iterator[Record]:
     """Every record of a WARC or WET file."""
     for index, frame in enumerate(_frames(raw, codec, max_page_bytes, WARC)):
-        make = partial(warc_record, index, frame, max_page_bytes)
+        make = functools.partial(warc_record, index, frame, max_page_bytes)
         yield caught(make, Record(index, frame.offset, "", size=frame.size))
 
 
 def arc_records(raw: IO[bytes], codec: str, max_page_bytes: int) -> Iterator[Record]:
     """Every record of an ARC file."""
     for index, frame in enumerate(_frames(raw, codec, max_page_bytes, ARC)):
-        make = partial(arc_record, index, frame, max_page_bytes)
+        make = functools.partial(arc_record, index, frame, max_page_bytes)
         yield caught(make, Record(index, frame.offset, "", size=frame.size))
 
 
 def _frames(raw: IO[bytes], codec: str, max_page_bytes: int, form: Format) -> Iterator[Frame]:
-    stream = Stream(pieces(raw, codec), bool(codec))
-    return frames(stream, form, ENCODING_ALLOWANCE * max_page_bytes + HEADER_ALLOWANCE_BYTES)
+    block_bytes = ENCODING_ALLOWANCE * max_page_bytes + HEADER_ALLOWANCE_BYTES
+    size = None if codec else raw.seek(0, io.SEEK_END)
+    window_bytes = max(WINDOW_BYTES, block_bytes + 4 * HEADER_BYTES)
+    stream = Stream(functools.partial(pieces, raw, codec), size, window_bytes)
+    return frames(stream, form, block_bytes)
 
 
 def warc_record(index: int, frame: Frame, max_page_bytes: int) -> Record:
@@ -69,6 +78,7 @@ def warc_record(index: int, frame: Frame, max_page_bytes: int) -> Record:
         mime=mime,
         charset=charset,
         size=frame.size,
+        truncated=frame.truncated or warc_truncated(fields.get("warc-truncated", "")),
     )
     if frame.damage:
         return _rejected(base, DAMAGED, frame.damage)
@@ -79,6 +89,8 @@ def warc_record(index: int, frame: Frame, max_page_bytes: int) -> Record:
     is_web = base.url.partition(":")[0].lower() in ("http", "https", "ftp", "file")
     if kind == "response" and (mime == "application/http" or frame.block.startswith(b"HTTP/")):
         return _http_page(base, frame, max_page_bytes)
+    if kind in ("response", "resource") and is_robots_txt(base.url):
+        return _robots(base, frame.block)
     if kind in ("response", "resource") and is_web:
         return _page(base, frame.block, max_page_bytes)
     return _rejected(base, NOT_A_RESPONSE, f"record of type {kind or 'unknown'}")
@@ -98,6 +110,7 @@ def arc_record(index: int, frame: Frame, max_page_bytes: int) -> Record:
         mime,
         charset,
         size=frame.size,
+        truncated=frame.truncated,
     )
     if frame.damage:
         return _rejected(base, DAMAGED, frame.damage)
@@ -109,7 +122,16 @@ def arc_record(index: int, frame: Frame, max_page_bytes: int) -> Record:
 def _http_page(base: Record, frame: Frame, max_page_bytes: int) -> Record:
     got = message.response(frame.block, max_page_bytes)
     mime, charset = message.content_type(got.headers.get("content-type", ""))
-    base = replace(base, mime=mime, charset=charset)
+    base = replace(
+        base,
+        mime=mime,
+        charset=charset,
+        http_headers=kept_headers(got.head),
+        truncated=base.truncated or (HTTP_LENGTH if got.is_short else ""),
+    )
+    if got.status and is_robots_txt(base.url):
+        body = got.body if 200 <= got.status < 300 else b""
+        return _robots(base, body, f"status {got.status}")
     if got.status and not 200 <= got.status < 300:
         return _rejected(base, HTTP_ERROR, f"status {got.status}")
     if not got.status:
@@ -137,6 +159,11 @@ def _page(base: Record, body: bytes, max_page_bytes: int) -> Record:
     return replace(base, mime=mime, payload=body)
 
 
+def _robots(base: Record, body: bytes, detail: str = "") -> Record:
+    """A site's rules for crawlers, with the part of them that a crawler must read."""
+    return replace(base, reason=ROBOTS_TXT, detail=detail, evidence=body[:ROBOTS_BYTES])
+
+
 def is_binary(body: bytes, charset: str = "") -> bool:
     """Whether the first kilobytes cannot be text in any encoding of the web; a stray control byte
     is forgiven."""
@@ -150,6 +177,12 @@ def is_binary(body: bytes, charset: str = "") -> bool:
     return (len(head) - len(head.translate(None, CONTROLS))) * 100 > len(head) and not wide_charset(
         head
     )
+
+
+def warc_truncated(value: str) -> str:
+    """WARC-Truncated as one of TRUNCATED, empty where absent (WARC 1.1, section 5.13)."""
+    reason = value.strip().lower()
+    return reason if reason in ("", "length", "time", "disconnect") else UNSPECIFIED
 
 
 def warc_date(text: str) -> datetime | None:

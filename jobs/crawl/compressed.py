@@ -115,19 +115,19 @@ def codec_of(head: bytes) -> str:
     return next((codec for magic, codec in MAGICS.items() if head.startswith(magic)), "")
 
 
-def pieces(raw: IO[bytes], codec: str) -> Iterator[Piece]:
-    """All readable bytes of a seekable file. After damage, reading goes on at the next member that
-    starts a WARC or ARC record."""
+def pieces(raw: IO[bytes], codec: str, offset: int = 0) -> Iterator[Piece]:
+    """All readable bytes of a seekable file, from the member on that begins at `offset`. After
+    damage, reading goes on at the next member that starts a WARC or ARC record."""
     if not codec:
-        yield from plain(raw)
+        yield from plain(raw, offset)
         return
     walk = _members if codec in BY_STDLIB else _frames
-    start: int | None = 0
+    start: int | None = offset
     while start is not None:
         start = yield from walk(raw, codec, start)
 
 
-def plain(raw: IO[bytes], offset: int = 0) -> Iterator[Piece]:
+def plain(raw: IO[bytes], offset: int) -> Iterator[Piece]:
     """The bytes of an uncompressed file from `offset` on."""
     raw.seek(offset)
     while data := raw.read(BLOCK_BYTES):

@@ -1,202 +1,221 @@
 """Where records begin and end in a WARC or ARC file, also in a damaged one.
 
 Every frame found is yielded, every damaged stretch yields exactly one frame that says so, and
-reading goes on at the next header. fastwarc's iterator stops at the first damage, takes a cut
+reading goes on at the next record. fastwarc's iterator stops at the first damage, takes a cut
 record for a whole one and does not say how far it got; so the framing is here, and every byte of
 the file belongs to a frame or to the blank lines between two.
 
-WARC 1.1 (ISO 28500:2017), ARC 1.0 and 2.0.
+A length is trusted where it ends on a boundary: the end of the file, a compressed member's
+beginning, another header; however large it is, nothing is looked for in what it covers. Only where
+it does not is the next record searched for:
+
+    in a file compressed record by record   at the next member that begins with a header, which no
+        page can forge: no frame begins inside a member. A file is one where each header so far
+        began a member; in doubt, where the next members hold a record each.
+    in any other file   at the next complete header, which may lie in a page's body: `jobs.crawl
+        .trust` says what such a record must have to be kept. So is the next member after broken
+        compression, since a stored block may hold a page's own.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from jobs.crawl.headers import HEADER_BYTES, Format, Head
+from jobs.crawl.record import RECORD_LENGTH, RECOVERED
 from jobs.crawl.stream import WINDOW_BYTES, Stream
+from jobs.crawl.trust import Trust, is_of_the_writer
 
-HEADER_BYTES = 1 << 20
-WARC_MARK = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,64}\r{0,4}\n[A-Za-z][A-Za-z0-9-]{0,64}[ \t]*:")
-WARC_LINE = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,64}\r{0,4}\n")
-ARC_LINE = re.compile(
-    rb"([A-Za-z][A-Za-z0-9+.-]{0,32}:[^\r\n]{0,65536}?) (\S{1,64}) (\d{8,20}) ([^\r\n]{0,1024}?) ?"
-    rb"([^\s]{1,32})[ \t]{0,64}\r{0,4}\n"
-)
-ARC_MARK = re.compile(
-    rb"(?<=\n)[A-Za-z][A-Za-z0-9+.-]{0,32}:[^\r\n]{0,4096}? \S{1,64} \d{8,20} "
-    rb"[^\r\n]{0,1024}?[^\s]{1,32}[ \t]{0,64}\r{0,4}\n"
-)
-BLANK_LINE = re.compile(rb"\r{0,4}\n[ \t]{0,64}\r{0,4}\n")
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A parsed record header: its fields by lower-case name, where the block begins, how long it
-    says it is (None: no valid length)."""
-
-    fields: Mapping[str, str]
-    body: int
-    length: int | None
+BROKEN = "broken compression"
+TOO_LONG = "the length in the header is too long"
+UNPROVEN = "found behind damage, maybe in the body of a page: not taken for a record of this file"
+MEMBERS_AHEAD = 4
+LOOK_BYTES = WINDOW_BYTES // 2
+"""How far the members behind a record are looked at, to tell how the file was compressed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A record's place and content. `block` has at most the bytes asked for; `damage` says what is
-    wrong, empty when nothing is."""
+    wrong, empty when nothing is; `truncated` what was found of its end: RECORD_LENGTH, RECOVERED or
+    empty."""
 
     offset: int
     fields: Mapping[str, str] = field(default_factory=dict)
     block: bytes = b""
     size: int = 0
     damage: str = ""
-
-
-@dataclass(frozen=True)
-class Format:
-    """How a header is read, and how to find the next one in the middle of anything."""
-
-    head: Callable[[Stream, int], Head | None]
-    mark: re.Pattern[bytes]
-
-
-def header_fields(text: bytes) -> dict[str, str]:
-    """`Name: value` lines as a dict with lower-case names; a folded line continues the one before,
-    the first of a name counts."""
-    fields: dict[str, str] = {}
-    last = ""
-    for line in text.decode("utf-8", "replace").splitlines():
-        if line[:1] in (" ", "\t") and last:
-            fields[last] += " " + line.strip()
-            continue
-        name, colon, value = line.partition(":")
-        last = name.strip().lower() if colon else ""
-        if last:
-            fields.setdefault(last, value.strip())
-    return fields
-
-
-def _warc_head(stream: Stream, position: int) -> Head | None:
-    line = stream.match(WARC_LINE, position, 64)
-    if line is None:
-        return None
-    reach = 4096
-    while True:
-        text = stream.read(position, position + reach)
-        blank = BLANK_LINE.search(text, line.end() - 2)
-        if blank:
-            fields = header_fields(text[line.end() : blank.start()])
-            return Head(fields, position + blank.end(), _length(fields.get("content-length", "")))
-        if len(text) < reach or reach >= HEADER_BYTES:
-            return None
-        reach *= 4
-
-
-def _arc_head(stream: Stream, position: int) -> Head | None:
-    line = stream.match(ARC_LINE, position, 1 << 17)
-    if line is None:
-        return None
-    url, address, date, middle, length = (part.decode("utf-8", "replace") for part in line.groups())
-    fields = {"url": url, "address": address, "date": date, "mime": middle.split(" ")[0]}
-    return Head(fields, position + line.end(), _length(length))
-
-
-def _length(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-WARC = Format(_warc_head, WARC_MARK)
-ARC = Format(_arc_head, ARC_MARK)
+    truncated: str = ""
 
 
 def frames(stream: Stream, form: Format, block_bytes: int) -> Iterator[Frame]:
-    """All frames of a file, in order. Of a block longer than `block_bytes` only that much is
-    given."""
-    position = 0
-    while True:
-        position = _skip_blank(stream, position)
-        stream.release(position)
-        broken = stream.take_break(position, position, position + 1, -1)
+    """All frames of a file, in order. Of a block longer than `block_bytes` only its first megabyte
+    is given. The stream's window must hold a block."""
+    yield from _Walk(stream, form, block_bytes).frames()
+
+
+class _Walk:
+    """The way through one file."""
+
+    def __init__(self, stream: Stream, form: Format, block_bytes: int) -> None:
+        self.stream = stream
+        self.form = form
+        self.block_bytes = block_bytes
+        self.trust = Trust()
+        self.headers = 0
+        self.all_began_members = stream.is_compressed
+        self.is_by_record = False
+        self.ahead: tuple[int, Head | None] = (-1, None)
+
+    def frames(self) -> Iterator[Frame]:
+        position = 0
+        while True:
+            position = self.skip_blank(position)
+            self.stream.release(position)
+            broken = self.stream.take_break(position, position, position + 1, -1)
+            if broken:
+                self.trust.lost(position)
+                yield Frame(broken[1], damage=BROKEN)
+                continue
+            if self.stream.at_end(position):
+                return
+            frame, position = self.frame(position)
+            yield frame
+
+    def frame(self, position: int) -> tuple[Frame, int]:
+        """The frame that begins here, and where it ends."""
+        stream, offset = self.stream, self.stream.offset(position)
+        head = self.head(position)
+        if head is None or (self.is_by_record and not stream.starts_member(position)):
+            return self.no_record(position, position + 1, offset, "no record header here", {})
+        lost = stream.take_break(position + 1, head.body, head.body, offset)
+        if lost:
+            self.trust.lost(lost[0])
+            return Frame(offset, size=lost[0] - position, damage=BROKEN), lost[0]
+        self.headers += 1
+        self.all_began_members &= stream.starts_member(position)
+        if head.length is None:
+            damage = "no valid length in the header"
+            return self.no_record(position, head.body, offset, damage, head.fields)
+        return self.record(position, head, head.body + head.length, offset)
+
+    def no_record(
+        self, position: int, start: int, offset: int, damage: str, fields: Mapping[str, str]
+    ) -> tuple[Frame, int]:
+        """The frame of a stretch that is no record, up to the next one from `start` on."""
+        if self.seems_by_record(position):
+            after = self.next_record_member(position)
+        else:
+            self.trust.lost(start)
+            after = self.form.next_head(self.stream, start)
+        after = self.stream.end() if after is None else after
+        self.stream.take_break(position + 1, after, after, offset)
+        return Frame(offset, fields, size=after - position, damage=damage), after
+
+    def record(self, position: int, head: Head, end: int, offset: int) -> tuple[Frame, int]:
+        """The frame of a header with a length, by which its block ends at `end`."""
+        stream = self.stream
+        proven = self.trust.proves(head.fields)
+        doubted = not proven and self.trust.may_be_body(position)
+        is_large = end - head.body > self.block_bytes
+        first = stream.read(head.body, head.body + HEADER_BYTES) if is_large else b""
+        whole = stream.reach(end) if is_large else stream.fill(end)
+        stop, damage, truncated = self.end_of(position, head, end, whole, proven)
+        if doubted or (not proven and damage):
+            return Frame(offset, head.fields, b"", stop - head.body, UNPROVEN), stop
+        if not proven:
+            self.trust.recovered()
+            truncated = RECOVERED
+        block = first[: stop - head.body] if is_large else stream.read(head.body, stop)
+        return Frame(offset, head.fields, block, stop - head.body, damage, truncated), stop
+
+    def end_of(
+        self, position: int, head: Head, end: int, whole: bool, proven: bool
+    ) -> tuple[int, str, str]:
+        """Where the block really ends, what is wrong with it, and whether its length is too short.
+        whole: whether the file goes on to `end`."""
+        stream, offset, body = self.stream, self.stream.offset(position), head.body
+        stop = end if whole else stream.end()
+        after = self.skip_blank(stop) if whole else stop
+        broken = stream.take_break(body, after, body, offset)
         if broken:
-            yield Frame(broken[1], damage="broken compression")
-            continue
-        if stream.at_end(position):
-            return
-        offset = stream.offset(position)
-        head = form.head(stream, position)
-        lost = (
-            None if head is None else stream.take_break(position + 1, head.body, head.body, offset)
-        )
-        if head is None or head.length is None or lost:
-            after = (
-                lost[0] if lost else _next_mark(stream, form, head.body if head else position + 1)
-            )
-            stream.take_break(position + 1, after, after, offset)
-            damage = (
-                "broken compression"
-                if lost
-                else "no record header here"
-                if head is None
-                else "no valid length in the header"
-            )
-            yield Frame(
-                offset,
-                {} if head is None or lost else head.fields,
-                size=after - position,
-                damage=damage,
-            )
-            position = after
-            continue
-        stop, damage = _end_of(stream, form, head, offset)
-        yield Frame(
-            offset,
-            head.fields,
-            stream.read(head.body, min(stop, head.body + block_bytes)),
-            stop - head.body,
-            damage,
-        )
-        position = stop
+            self.trust.lost(broken[0])
+            return min(stop, broken[0]), BROKEN, ""
+        if whole and self.is_boundary(position, after):
+            broken = stream.take_break(body, stop, stop, offset)
+            return (min(stop, broken[0]), BROKEN, "") if broken else (stop, "", "")
+        stream.again(body)
+        if self.seems_by_record(position):
+            found = self.next_record_member(position)
+            broken = stream.take_break(body, stream.end() if found is None else found, body, offset)
+            if broken:
+                self.trust.lost(broken[0])
+                return broken[0], BROKEN, ""
+        else:
+            found = self.form.next_head(stream, body, end)
+            if found is None or not (proven and is_of_the_writer(head.fields)):
+                self.trust.lost(end, parent=proven)
+        if found is not None and found < end:
+            stream.take_break(body, found, found + 1, offset)
+            return found, TOO_LONG, ""
+        return (stop, "", RECORD_LENGTH) if whole else (stop, "the file ends within the record", "")
 
+    def is_boundary(self, position: int, after: int) -> bool:
+        """Whether a record that begins at `position` may end where these bytes follow."""
+        stream = self.stream
+        if stream.at_end(after) or stream.starts_member(after):
+            return True
+        if stream.break_at(after) is not None:
+            return True
+        if self.head(after) is None:
+            return False
+        if self.all_began_members and not self.is_by_record:
+            self.is_by_record = self.holds_one_each(position)
+        return not self.is_by_record
 
-def _end_of(stream: Stream, form: Format, head: Head, offset: int) -> tuple[int, str]:
-    """Where the block really ends and what is wrong with it."""
-    assert head.length is not None
-    end = head.body + head.length
-    if head.length > WINDOW_BYTES // 2:
-        swallowed = stream.find(form.mark, head.body, HEADER_BYTES, end)
-        if swallowed is not None:
-            return swallowed, "the length in the header is too long"
-    whole = stream.fill(end)
-    stop = end if whole else stream.end()
-    after = _skip_blank(stream, stop)
-    broken = stream.take_break(head.body, after, stop if whole else after, offset)
-    if broken:
-        return min(stop, broken[0]), "broken compression"
-    if whole and _is_boundary(stream, form, after):
-        return stop, ""
-    swallowed = stream.find(form.mark, head.body, HEADER_BYTES, stop)
-    if swallowed is not None:
-        return swallowed, "the length in the header is too long"
-    return stop, "" if whole else "the file ends within the record"
+    def seems_by_record(self, position: int) -> bool:
+        """Whether each record of the file is a compressed member of its own, as far as it shows
+        from the one that begins here."""
+        if not self.all_began_members or self.is_by_record or self.headers > 1:
+            return self.all_began_members
+        member = self.stream.next_member(position, position + LOOK_BYTES)
+        return member is not None and self.head(member) is not None
 
-
-def _is_boundary(stream: Stream, form: Format, position: int) -> bool:
-    if (
-        stream.at_end(position)
-        or stream.starts_member(position)
-        or stream.break_at(position) is not None
-    ):
+    def holds_one_each(self, position: int) -> bool:
+        """Whether the members behind this one hold one record each; where there are none, whether
+        those before it did."""
+        member = self.stream.next_member(position, position + LOOK_BYTES)
+        if member is None:
+            return self.headers > 2
+        for _ in range(MEMBERS_AHEAD):
+            head = self.head(member)
+            if head is None or head.length is None or head.length > LOOK_BYTES // MEMBERS_AHEAD:
+                return False
+            after = self.skip_blank(head.body + head.length)
+            if self.stream.at_end(after):
+                return True
+            if not self.stream.starts_member(after):
+                return False
+            member = after
         return True
-    return form.head(stream, position) is not None
 
+    def next_record_member(self, position: int) -> int | None:
+        """Where the next member begins that begins with a header."""
+        member = self.stream.next_member(position)
+        while member is not None and self.head(member) is None:
+            member = self.stream.next_member(member)
+        return member
 
-def _next_mark(stream: Stream, form: Format, start: int) -> int:
-    found = stream.find(form.mark, start, HEADER_BYTES)
-    return stream.end() if found is None else found
+    def head(self, position: int) -> Head | None:
+        """The header that begins here."""
+        if self.ahead[0] != position:
+            self.ahead = (position, self.form.head(self.stream, position))
+        return self.ahead[1]
 
-
-def _skip_blank(stream: Stream, position: int) -> int:
-    while True:
-        here = stream.read(position, position + 64)
-        blank = len(here) - len(here.lstrip(b"\r\n"))
-        position += blank
-        if blank < 64:
-            return position
+    def skip_blank(self, position: int) -> int:
+        """The first byte from here on that is no line end."""
+        while True:
+            here = self.stream.read(position, position + 64)
+            blank = len(here) - len(here.lstrip(b"\r\n"))
+            position += blank
+            if blank < 64:
+                return position

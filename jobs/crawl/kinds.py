@@ -4,7 +4,7 @@ import os
 import re
 
 from jobs.crawl.archives import HTML_STARTS, is_binary
-from jobs.crawl.framing import ARC_LINE
+from jobs.crawl.headers import arc_line
 
 HEAD_BYTES = 1 << 12
 """How much of a file's beginning is looked at."""
@@ -18,7 +18,7 @@ def kind_of(head: bytes, name: str) -> str:
     start = head.lstrip(b"\r\n \t\xef\xbb\xbf")
     if start.startswith(b"WARC/"):
         return "warc"
-    if start.startswith(b"filedesc:") or ARC_LINE.match(start):
+    if start.startswith(b"filedesc:") or arc_line(start):
         return "arc"
     suffix = os.path.splitext(COMPRESSION_SUFFIX.sub("", name.lower()))[1]
     if suffix in (".warc", ".wet", ".wat", ".arc"):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from fastwarc.stream_io import BrotliReader, ZstdReader
 
-from jobs.crawl.framing import header_fields
+from jobs.crawl.headers import header_fields
 
 STATUS_LINE = re.compile(rb"(?:HTTP/\d(?:\.\d)?|ICY)[ \t]+(\d{3})\b[^\r\n]*(?:\r{0,4}\n|$)")
 CHUNK_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r{0,4}\n")
@@ -24,13 +24,17 @@ CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:+-]+)", re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class Response:
     """status 0: no status line. `damage`: what is wrong with the body, of which `body` is the
-    readable part."""
+    readable part. `head`: the status line and header lines as stored. `is_short`: the stored body,
+    sent without any encoding, is shorter than its Content-Length; one whose encoding an archive's
+    writer undid, leaving the length, does not show it."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     damage: str = ""
     too_large: bool = False
+    head: bytes = b""
+    is_short: bool = False
 
 
 class TooLarge(Exception):
@@ -42,26 +46,39 @@ def response(block: bytes, limit_bytes: int) -> Response:
     line = STATUS_LINE.match(block)
     if line is None:
         return Response(0, {}, block, "no HTTP status line")
-    blank = BLANK_LINE.search(block, line.end())
-    after = block[line.end() : line.end() + 2]
-    if after.startswith((b"\n", b"\r\n")):
-        headers, body = {}, block[line.end() + (1 if after.startswith(b"\n") else 2) :]
-    elif blank is None:
-        headers, body = header_fields(block[line.end() :]), b""
-    else:
-        headers, body = header_fields(block[line.end() : blank.start()]), block[blank.end() :]
+    start, body = _parts(block, line.end())
+    headers = header_fields(block[line.end() : start])
+    is_short = is_shorter(headers, len(block) - body)
+    head, body_bytes = block[:start], block[body:]
     damage = ""
     try:
         if "chunked" in headers.get("transfer-encoding", "").lower():
-            body, damage = dechunk(body)
+            body_bytes, damage = dechunk(body_bytes)
         for coding in reversed(
             re.findall(r"[a-z0-9-]+", headers.get("content-encoding", "").lower())
         ):
-            body, broken = decode(body, coding, limit_bytes)
+            body_bytes, broken = decode(body_bytes, coding, limit_bytes)
             damage = damage or broken
     except TooLarge:
-        return Response(int(line[1]), headers, b"", too_large=True)
-    return Response(int(line[1]), headers, body, damage, len(body) > limit_bytes)
+        return Response(int(line[1]), headers, b"", too_large=True, head=head)
+    too_large = len(body_bytes) > limit_bytes
+    return Response(int(line[1]), headers, body_bytes, damage, too_large, head, is_short)
+
+
+def _parts(block: bytes, start: int) -> tuple[int, int]:
+    """Where the header lines that begin at `start` end, and where the body begins."""
+    if block.startswith((b"\n", b"\r\n"), start):
+        return start, block.index(b"\n", start) + 1
+    blank = BLANK_LINE.search(block, start)
+    return blank.span() if blank else (len(block), len(block))
+
+
+def is_shorter(headers: Mapping[str, str], stored_bytes: int) -> bool:
+    """Whether a stored body has fewer bytes than a response without any encoding says it has."""
+    said = headers.get("content-length", "")
+    encoded = headers.get("transfer-encoding") or headers.get("content-encoding")
+    sizes = said.isascii() and said.isdigit() and len(said) < 19
+    return sizes and not encoded and stored_bytes < int(said)
 
 
 def content_type(value: str) -> tuple[str, str]:

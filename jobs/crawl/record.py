@@ -17,6 +17,7 @@ HTTP_ERROR = "http_error"
 NOT_HTML_OR_TEXT = "not_html_or_text"
 TOO_LARGE = "too_large"
 EMPTY = "empty"
+ROBOTS_TXT = "robots_txt"
 FAILED = "failed"
 
 REASONS = {
@@ -26,6 +27,7 @@ REASONS = {
     "or a file that ends within the record",
     NOT_A_RESPONSE: "no captured page: request, warcinfo, metadata, DNS answer, file header, "
     "unknown type",
+    ROBOTS_TXT: "a site's rules for crawlers: evidence, no page",
     REVISIT: "a note that a page was seen again unchanged; it has no content",
     HTTP_ERROR: "the server's status is outside 200-299",
     NOT_HTML_OR_TEXT: "the content is neither HTML nor plain text",
@@ -40,6 +42,21 @@ def said(error: Exception) -> str:
     """An unforeseen error for `detail`: its type and what it says, one line of valid text."""
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     return text.encode("utf-8", "replace").decode()[:DETAIL_CHARS]
+
+
+UNSPECIFIED, HTTP_LENGTH = "unspecified", "http_length"
+RECORD_LENGTH, RECOVERED = "record_length", "recovered"
+
+TRUNCATED = {
+    "length": "the archive's writer stopped at its limit of bytes (WARC-Truncated)",
+    "time": "the archive's writer stopped at its limit of time (WARC-Truncated)",
+    "disconnect": "the connection ended too early (WARC-Truncated)",
+    UNSPECIFIED: "the archive's writer did not store all, for another reason (WARC-Truncated)",
+    HTTP_LENGTH: "the stored body is shorter than the response's Content-Length",
+    RECORD_LENGTH: "the record's length is too short: bytes follow that belong to no record",
+    RECOVERED: "found by searching behind damage, whole by its own length (`jobs.crawl.trust`)",
+}
+"""Why a page may not be all that the server had, WARC 1.1, section 5.13, and our own findings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +79,9 @@ class Record:
     size     bytes of the record's block as stored (after decompression of the archive)
     reason   one of REASONS, or None for a page
     detail   what exactly was wrong, for people
+    truncated     one of TRUNCATED, empty where nothing says that something is missing
+    http_headers  the response's status line and headers (`jobs.crawl.evidence`); empty without one
+    evidence      the body of a robots.txt
     """
 
     index: int
@@ -76,6 +96,9 @@ class Record:
     size: int = 0
     reason: str | None = None
     detail: str = ""
+    truncated: str = ""
+    http_headers: str = ""
+    evidence: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

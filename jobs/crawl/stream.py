@@ -1,33 +1,52 @@
-"""A movable window over the decompressed bytes of a crawl file: look ahead, find, go back a little,
-never more than the window."""
+"""A movable window over the decompressed bytes of a crawl file: look ahead, find, go back; never
+more in memory than the window."""
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from jobs.crawl.compressed import Piece
 
 WINDOW_BYTES = 1 << 26
+JUMP_BYTES = 1 << 22
+MOST_RETURNS = 8
+"""How often bytes of a compressed file are decompressed a second time, so that a file full of wrong
+lengths costs no more than this many readings."""
 
 
 class Stream:
-    """Positions are those of the decompressed bytes. Memory is at most `window_bytes` and a block.
+    """Positions are those of the decompressed bytes. Memory is at most one and a half windows.
 
-    pieces      what `compressed.pieces` yields
-    compressed  whether `offset` must be looked up by member
+    reopen        what `compressed.pieces` yields from a member's offset on
+    size          bytes of an uncompressed file, whose positions are offsets; None: compressed,
+                  `offset` must be looked up by member
+    window_bytes  at least the largest stretch that is read at once
     """
 
     def __init__(
-        self, pieces: Iterator[Piece], compressed: bool, window_bytes: int = WINDOW_BYTES
+        self,
+        reopen: Callable[[int], Iterator[Piece]],
+        size: int | None,
+        window_bytes: int = WINDOW_BYTES,
     ) -> None:
-        self._pieces = pieces
-        self._compressed = compressed
+        self._reopen = reopen
+        self._size = size
         self._window_bytes = window_bytes
-        self._base = 0
-        self._buffer = bytearray()
+        self._returns = 0
         self._positions: list[int] = []
         self._offsets: list[int] = []
         self._breaks: list[tuple[int, int]] = []
+        self._start_at(0, 0)
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the file is made of compressed members."""
+        return self._size is None
+
+    def _start_at(self, position: int, offset: int) -> None:
+        self._base = position
+        self._buffer = bytearray()
+        self._pieces = self._reopen(offset)
         self._ended = False
 
     def fill(self, end: int) -> bool:
@@ -38,7 +57,7 @@ class Stream:
                 self._ended = True
                 break
             at = self._base + len(self._buffer)
-            if self._compressed and (not self._offsets or self._offsets[-1] != piece.offset):
+            if self.is_compressed and (not self._offsets or self._offsets[-1] != piece.offset):
                 self._positions.append(at)
                 self._offsets.append(piece.offset)
             if piece.broken:
@@ -48,6 +67,35 @@ class Stream:
             if surplus > self._window_bytes // 2:
                 self.release(self._base + surplus)
         return self._base + len(self._buffer) >= end
+
+    def reach(self, end: int) -> bool:
+        """As `fill`, over any distance: of an uncompressed file what lies between is not read, a
+        compressed one is not followed beyond the window once it had to be read again too often.
+        `again` leads back."""
+        if self._size is not None:
+            if end > self._size:
+                return False
+            if end > self._base + len(self._buffer) + JUMP_BYTES:
+                self._start_at(end, end)
+        elif self._returns >= MOST_RETURNS and end > self._base + self._window_bytes:
+            return False
+        return self.fill(end)
+
+    def again(self, position: int) -> None:
+        """Have the bytes from `position` on once more, also where they were let go."""
+        if position >= self._base:
+            return
+        if self._size is not None:
+            self._start_at(position, position)
+            return
+        if self._returns >= MOST_RETURNS:
+            return
+        self._returns += 1
+        index = bisect_right(self._positions, position) - 1
+        start, offset = self._positions[index], self._offsets[index]
+        del self._positions[index:], self._offsets[index:]
+        self._breaks = [entry for entry in self._breaks if entry[1] < offset]
+        self._start_at(start, offset)
 
     def release(self, position: int) -> None:
         """Nothing before `position` is needed any more."""
@@ -97,7 +145,7 @@ class Stream:
     def offset(self, position: int) -> int:
         """Byte offset in the file: of the position itself, or of the compressed member that holds
         it."""
-        if not self._compressed:
+        if not self.is_compressed:
             return position
         self.fill(position + 1)
         index = bisect_right(self._positions, position) - 1
@@ -108,6 +156,13 @@ class Stream:
         self.fill(position + 1)
         index = bisect_right(self._positions, position) - 1
         return index >= 0 and self._positions[index] == position
+
+    def next_member(self, position: int, stop: int | None = None) -> int | None:
+        """Where the first member behind `position` begins, if before `stop`; None when none does."""
+        while (index := bisect_right(self._positions, position)) == len(self._positions):
+            if (stop is not None and self.end() >= stop) or not self.fill(self.end() + 1):
+                return None
+        return self._positions[index]
 
     def take_break(self, start: int, end: int, sure: int, offset: int) -> tuple[int, int] | None:
         """Report, once, bytes lost to broken compression in [start, end]: (position, offset of the
@@ -130,5 +185,5 @@ class Stream:
         return next((member for at, member in self._breaks if at == position), None)
 
     def end(self) -> int:
-        """The position after the last byte read so far."""
-        return self._base + len(self._buffer)
+        """The position after the last byte: of an uncompressed file, or of what was read so far."""
+        return self._base + len(self._buffer) if self._size is None else self._size

@@ -40,6 +40,9 @@ SCHEMA = pa.schema(
         ("n_bytes", pa.int64()),
         ("n_chars", pa.int64()),
         ("n_words", pa.int64()),
+        ("truncated", pa.string()),
+        ("http_headers", pa.string()),
+        ("evidence", pa.string()),
         ("reject_reason", pa.string()),
         ("detail", pa.string()),
     ]
@@ -57,9 +60,17 @@ lang           ISO 639-1 or `unknown`; null for a rejected row, as are lang_scor
 extractor      `resiliparse` for a page's main content, `verbatim` for text
 n_bytes        bytes of the text in UTF-8; n_chars: its code points; n_words: words of the text
 (`jobs.text.words`)
+truncated      why it may not be all that the server had: one of `jobs.crawl.record.TRUNCATED`; null
+               where nothing says so
+http_headers   the response's status line and headers (`jobs.crawl.evidence`); null without them
+evidence       of a row rejected as `robots_txt` the site's rules for crawlers, at most 500 KiB of
+               them; null for all others, and no column of documents
 reject_reason  one of `jobs.crawl.REASONS`, null for a document
 detail         what exactly was wrong, for people; null where there is nothing to add
 """
+
+OF_REJECTED = ("evidence", "reject_reason", "detail")
+"""Columns that documents do not have."""
 
 
 def document(record: Record, origin: Origin, min_chars: int) -> dict[str, Any]:
@@ -104,6 +115,9 @@ def row(record: Record, origin: Origin, min_chars: int) -> dict[str, Any]:
         "n_bytes": len((kept or "").encode("utf-8", "replace")),
         "n_chars": len(kept or ""),
         "n_words": count_words(kept) if kept else 0,
+        "truncated": record.truncated or None,
+        "http_headers": record.http_headers or None,
+        "evidence": record.evidence.decode("utf-8", "replace") if record.evidence else None,
         "reject_reason": reason,
         "detail": (well_formed(detail) or None) if reason else None,
     }

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +15,17 @@ from jobs.crawl import REASONS, Record, records
 
 PAGE = "<html><body><p>Page number {} has a few words of its own.</p></body></html>"
 LIMIT = 1 << 20
+WRITER = "<urn:uuid:5a4c6c3e-6f0b-4b57-9b0c-0d2c1a6f7e11>"
 
 
 def warc_record(
-    number: int, kind: str = "response", block: bytes | None = None, length: int | None = None
+    number: int,
+    kind: str = "response",
+    block: bytes | None = None,
+    length: int | None = None,
+    writer: str = "",
 ) -> bytes:
-    """One WARC record whose block is an HTTP response unless given."""
+    """One WARC record whose block is an HTTP response unless given. writer: a WARC-Warcinfo-ID."""
     if block is None:
         block = (
             b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
@@ -29,15 +35,18 @@ def warc_record(
         f"WARC-Type: {kind}",
         f"WARC-Target-URI: https://example.org/{number}",
         "WARC-Date: 2024-05-01T10:00:00Z",
+        f"WARC-Record-ID: <urn:uuid:{uuid.UUID(int=number)}>",
+        *([f"WARC-Warcinfo-ID: {writer}"] if writer else []),
         "Content-Type: application/http; msgtype=response",
         f"Content-Length: {len(block) if length is None else length}",
     ]
     return "\r\n".join(["WARC/1.0", *fields, "", ""]).encode() + block + b"\r\n\r\n"
 
 
-def arc_record(number: int, length: int | None = None) -> bytes:
+def arc_record(number: int, length: int | None = None, body: bytes = b"") -> bytes:
     """One ARC 1.0 record."""
-    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + PAGE.format(number).encode()
+    page = PAGE.format(number).encode() + body
+    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + page
     size = len(block) if length is None else length
     line = f"http://example.org/{number} 192.0.2.1 20240501100000 text/html {size}\n"
     return line.encode() + block + b"\n"

@@ -1,8 +1,10 @@
 """WARC and ARC files, whole and damaged: each record is accounted for, nothing raises, all ends."""
 
+import functools
 import gzip
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +16,7 @@ from tests.jobs.crawl.archive_files import (
     COMPRESSIONS,
     LIMIT,
     PAGE,
+    WRITER,
     arc_record,
     outcome,
     read,
@@ -46,7 +49,9 @@ def test_a_damaged_member_costs_one_record(tmp_path: Path, compression: str) -> 
         broken = bytearray(members[2])
         broken[place] ^= 0xFF
         found = outcome(read(tmp_path, b"".join([*members[:2], bytes(broken), *members[3:]])))
-        assert found[:2] == ["0", "1"] and found[-2:] == ["3", "4"] and len(found) == 5, place
+        assert found[:2] == ["0", "1"] and found[-2:] == ["3", "4"], place
+        # Without a checksum only the line ends behind a whole record may be other bytes.
+        assert len(found) == 5 or found[2:4] == ["2", "damaged"], place
 
 
 @pytest.mark.parametrize("compression", ["", "gz", "zst", "lz4", "bz2", "xz"])
@@ -70,22 +75,24 @@ def test_a_file_that_is_one_gzip_member_yields_what_is_before_the_damage(tmp_pat
     assert found[:10] == [str(n) for n in range(10)] and found[-1] == "damaged"
 
 
-def test_wrong_lengths_cost_only_their_own_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"length": 500},
+        {"length": 10**15},
+        {"length": 10**15, "block": b""},
+    ],
+)
+def test_a_length_that_is_too_long_costs_its_own_record(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    good = [warc_record(n, writer=WRITER) for n in range(4)]
+    data = good[0] + warc_record(1, writer=WRITER, **wrong) + good[2] + good[3]
+    assert outcome(read(tmp_path, data)) == ["0", "damaged", "2", "3"]
+
+
+def test_other_damage_of_a_header_costs_its_own_record(tmp_path: Path) -> None:
     good = [warc_record(n) for n in range(4)]
-    too_long = warc_record(1, length=500)
-    assert outcome(read(tmp_path, good[0] + too_long + good[2] + good[3])) == [
-        "0",
-        "damaged",
-        "2",
-        "3",
-    ]
-    absurd = warc_record(1, length=10**15)
-    assert outcome(read(tmp_path, good[0] + absurd + good[2] + good[3])) == [
-        "0",
-        "damaged",
-        "2",
-        "3",
-    ]
     no_number = good[1].replace(b"Content-Length: ", b"Content-Length: x")
     assert outcome(read(tmp_path, good[0] + no_number + good[2] + good[3])) == [
         "0",
@@ -94,13 +101,9 @@ def test_wrong_lengths_cost_only_their_own_record(tmp_path: Path) -> None:
         "3",
     ]
     too_short = warc_record(1, length=90)
-    assert outcome(read(tmp_path, good[0] + too_short + good[2] + good[3])) == [
-        "0",
-        "1",
-        "damaged",
-        "2",
-        "3",
-    ]
+    found = read(tmp_path, good[0] + too_short + good[2] + good[3])
+    assert outcome(found) == ["0", "1", "damaged", "2", "3"]
+    assert [r.truncated for r in found] == ["", "record_length", "", "recovered", ""]
     assert outcome(read(tmp_path, good[0] + b"some rubbish\r\nin between\r\n" + good[2])) == [
         "0",
         "damaged",
@@ -163,7 +166,8 @@ def test_arc_files_are_read_whole_and_damaged(tmp_path: Path) -> None:
 def test_no_damage_raises_hangs_or_hides_the_records_far_from_it(
     tmp_path: Path, data: st.DataObject, compression: str
 ) -> None:
-    parts = [COMPRESSIONS.get(compression, bytes)(warc_record(n)) for n in range(6)]
+    compress = COMPRESSIONS.get(compression, bytes)
+    parts = [compress(warc_record(n, writer=WRITER)) for n in range(6)]
     middle = bytearray(b"".join(parts[2:4]))
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(middle)))
@@ -177,6 +181,7 @@ def test_a_window_smaller_than_a_record_still_ends() -> None:
     data = b"".join(
         warc_record(n, block=b"HTTP/1.1 200 OK\r\n\r\n" + b"y" * 300_000) for n in range(9)
     )
-    stream = Stream(compressed.pieces(io.BytesIO(data), ""), False, window_bytes=1 << 16)
+    reopen = functools.partial(compressed.pieces, io.BytesIO(data), "")
+    stream = Stream(reopen, len(data), window_bytes=1 << 16)
     assert stream.fill(len(data)) and stream.read(0, 10) == b""
     assert stream.read(len(data) - 4, len(data)) == b"\r\n\r\n"
