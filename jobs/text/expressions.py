@@ -1,10 +1,10 @@
 """The language of rules: which SQL expressions may be evaluated at all. Everything else is refused.
 
-In: a rule's text and the columns that it may name. Out: what is wrong with it, in words, or nothing.
-DuckDB's own parser makes the tree, this module walks it: of a node whose kind, function or type is
-not listed here nothing is known, so it does not pass. What is listed computes from its arguments
-alone: it opens no file and asks no setting, clock, catalog or chance, and its result is not much
-longer than what it was given. `docs/rules.md` shows the lists.
+In: a rule's text and the columns that it may name. Out: what is wrong with it, in words, or
+nothing. DuckDB's own parser makes the tree, this module walks it: of a node whose kind, function or
+type is not listed here nothing is known, so it does not pass. What is listed computes from its
+arguments alone: it opens no file and asks no setting, clock, catalog or chance, and its result is
+not much longer than what it was given. `docs/rules.md` shows the lists.
 """
 
 import json

@@ -2,10 +2,10 @@
 Arrow tables. No Spark.
 
 A row is kept where every rule is true; a rule that is null fails. The reason is the name of the
-first rule that fails, in the order of the names. A rule speaks of one row, gives the same answer for
-it every time and can only compute: `jobs.text.expressions` says which expressions pass, all others
-are refused. Times are UTC, without a zone. DuckDB opens no file and no connection here, and its
-settings are locked.
+first rule that fails, in the order of the names. A rule speaks of one row, gives the same answer
+for it every time and can only compute: `jobs.text.expressions` says which expressions pass, all
+others are refused. Times are UTC, without a zone. DuckDB opens no file and no connection here, and
+its settings are locked.
 """
 
 import functools
@@ -46,12 +46,13 @@ def check(rules: Mapping[str, str], schema: pa.Schema) -> None:
 def _not_decided(rule: str, database: duckdb.DuckDBPyConnection) -> str:
     """Why an expression gives the empty table `rows` no decision: types that do not fit."""
     try:
-        ((_, kind, *_),) = database.execute(f"SELECT ({rule}) FROM rows").description or ()
+        made = database.execute(f"SELECT ({rule}) FROM rows").description or []
     except duckdb.Error as error:
         return _one_line(error)
-    if kind != "BOOLEAN":
-        return f"'{rule}' is a {str(kind).lower()}; a rule must be true or false"
-    return ""
+    kind = str(made[0][1]).strip('"')
+    return (
+        "" if kind == "BOOLEAN" else f"'{rule}' is a {kind.lower()}; a rule must be true or false"
+    )
 
 
 def reasons(rows: pa.Table, rules: Mapping[str, str], languages: Sequence[str]) -> pa.Array:

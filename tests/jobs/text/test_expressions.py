@@ -1,4 +1,4 @@
-"""The language of rules: what it refuses, said in one line, and that what it lists only computes."""
+"""The language of rules: what it refuses, in one line, and that what it lists only computes."""
 
 import re
 from pathlib import Path
@@ -172,7 +172,7 @@ def test_any_text_is_a_rule_or_one_line(rule: str) -> None:
 
 def test_what_is_listed_depends_on_its_arguments_alone() -> None:
     """By DuckDB's own account of its functions, of those whose arguments a rule can make."""
-    found = duckdb.sql(
+    found = duckdb.execute(
         "SELECT function_name, function_type, stability, parameter_types, return_type"
         " FROM duckdb_functions()"
     ).fetchall()
