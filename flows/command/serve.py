@@ -1,5 +1,5 @@
 """`gristmill serve`: Prefect's or MLflow's server on this machine, closed to whoever has not the
-password.
+password; `gristmill secrets`: where the passwords are.
 
 Both listen on loopback, answer 401 without the password of the user's own file (`infra.secrets`),
 and give pages of other origins no leave to call them. The command becomes the server: it ends with
@@ -49,6 +49,12 @@ def serve(
         command, environment = tracking.server(lake_root, HOST, port, known)
     typer.echo(f"http://{HOST}:{port}   {asked} of {secrets.where()}")
     become([sys.executable, "-m", *command], environment, secrets.where().parent)
+
+
+def where_secrets_are() -> None:
+    """The file of the servers' passwords, made if it is missing: to source, or for --env-file."""
+    secrets.of_user()
+    typer.echo(secrets.where())
 
 
 def prefect_server(port: int, known: dict[str, str]) -> tuple[list[str], dict[str, str]]:
