@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 
@@ -102,6 +102,15 @@ def output_of(command: Sequence[str]) -> str:
     return done.stdout.strip()
 
 
+def become(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> NoReturn:
+    """End as another program that works in `folder`, with these variables besides this process's
+    environment. Files that it makes are this user's alone."""
+    sys.stdout.flush()
+    os.umask(0o077)
+    os.chdir(folder)
+    os.execve(command[0], list(command), {**os.environ, **environment})
+
+
 @cache
 def _starter() -> ThreadPoolExecutor:
     """The one thread that starts children, alive as long as this process.
@@ -135,8 +144,9 @@ class Child:
         given[TOKEN] = ":".join(filter(None, [os.environ.get(TOKEN), self.token]))
         given[PARENT] = str(os.getpid())
         given["PYTHONUNBUFFERED"] = "1"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self._log = log.open("ab")
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # For this user alone: what a library says in a log is not ours to know.
+        self._log = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
         try:
             self._process = _starter().submit(self._start, given).result()
         except OSError as error:

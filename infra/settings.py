@@ -47,6 +47,16 @@ class Settings(BaseSettings):
         alias="GRISTMILL_LOGS",
         description="directory of the child processes' log files",
     )
+    secrets: Path = Field(
+        Path("~/.config/gristmill/servers.env"),
+        alias="GRISTMILL_SECRETS",
+        description="file with the passwords of the servers on this machine",
+    )
+    allow_local_addresses: bool = Field(
+        False,
+        alias="GRISTMILL_ALLOW_LOCAL_ADDRESSES",
+        description="whether http(s) inputs may be on this machine or its link (cloud metadata)",
+    )
 
 
 @cache

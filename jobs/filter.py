@@ -73,7 +73,7 @@ class FilterParameters:
 
     rules: dict[str, str] = option(
         default_rules,
-        "name -> SQL expression over columns and signals that must be true; the name is the reason",
+        "name -> SQL expression (docs/rules.md) that must be true; the name is the reason",
     )
     languages: list[str] = option(list, "ISO 639-1 codes to keep; empty keeps all")
 

@@ -49,6 +49,8 @@ WHOLE_PROCESSES = (
     "tests/e2e/",
     "tests/flows/test_flows.py",
     "tests/flows/command/test_cli.py",
+    "tests/flows/command/test_serve.py",
+    "tests/flows/running/",
     "tests/model/test_train.py",
     "tests/model/test_launch.py",
     "tests/model/checkpoint/test_running.py",

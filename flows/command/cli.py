@@ -32,6 +32,7 @@ from flows.command.said import (
     Without,
     parameters_of,
 )
+from flows.command.serve import serve, where_secrets_are
 from flows.running.children import Children, Outcome
 from infra.errors import GristmillError, UsageError
 from infra.lake import Lake
@@ -223,6 +224,8 @@ app.command("sample")(with_options(sample, SampleParameters))
 for _step in of_chain():
     add_step(_step)
 app.add_typer(look.app)
+app.command()(serve)
+app.command("secrets")(where_secrets_are)
 
 
 def main() -> None:

@@ -171,11 +171,8 @@ def closing(outcomes: list[Outcome]) -> None:
     out.print(f"\n[bold]val bits per byte[/]  {scores.manifest.details['val_bits_per_byte']:.4f}")
     out.print(f"[bold]report card[/]        {escape(report.task.artifact.file('report.html'))}")
     here = os.path.relpath(os.path.dirname(sys.executable))
-    mlflow = tracking.ui_command(report.task.lake.root, f"{here}/mlflow")
-    out.print(
-        f"[bold]Prefect page[/]       {here}/prefect server start --host 127.0.0.1"
-        "   then open http://127.0.0.1:4200/runs"
-    )
+    mlflow = tracking.ui_command(report.task.lake.root, f"{here}/gristmill")
+    out.print(f"[bold]Prefect page[/]       {here}/gristmill serve prefect")
     out.print(f"[bold]MLflow page[/]        {escape(mlflow)}")
 
 

@@ -2,7 +2,9 @@
 database in PREFECT_HOME.
 
 Prefect can start one itself, but that one has no pages and outlives a command that is killed with
--9; this one goes with its parent. `prefect server start` shows the runs afterwards.
+-9; this one goes with its parent. It answers only to the run's own random password, to no other
+name than 127.0.0.1, and gives no page of another origin leave to read. `gristmill serve prefect`
+shows the runs afterwards.
 
     python -m flows.running.server     prints the event `ready` with its `port`, serves until
     SIGTERM
@@ -18,12 +20,24 @@ from collections.abc import Iterator
 import uvicorn
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, PREFECT_UI_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_SERVER_CORS_ALLOWED_ORIGINS,
+    PREFECT_UI_API_URL,
+    temporary_settings,
+)
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from flows.running.children import code_path, log_file
+from infra import secrets
 from infra.process import Child, die_with_parent, emit
 
-SETTINGS = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+HOST = "127.0.0.1"
+SETTINGS = {
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+}
 CLOSING_SECONDS = 5.0
 
 
@@ -34,15 +48,22 @@ def server() -> Iterator[None]:
     if PREFECT_API_URL.value():
         yield
         return
+    password = secrets.of_one_run()
     with Child(
         [sys.executable, "-m", "flows.running.server"],
         log_file("prefect"),
-        {**SETTINGS, **code_path()},
+        {
+            **SETTINGS,
+            **code_path(),
+            "PREFECT_SERVER_API_AUTH_STRING": password,
+            "PREFECT_API_AUTH_STRING": password,
+        },
     ) as child:
         port = next((event["port"] for event in child.events() if event["event"] == "ready"), None)
         if port is None:
             raise child.failure("Prefect's server")
-        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+        ours = {PREFECT_API_URL: f"http://{HOST}:{port}/api", PREFECT_API_AUTH_STRING: password}
+        with temporary_settings(ours):
             try:
                 yield
             finally:
@@ -53,12 +74,16 @@ def server() -> Iterator[None]:
 
 async def serve() -> None:
     """Serve Prefect's API on a free port until a signal comes."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server((HOST, 0))
     port = listening.getsockname()[1]
     from prefect.server.api.server import create_app
 
-    with temporary_settings({PREFECT_UI_API_URL: f"http://127.0.0.1:{port}/api"}):
-        serving = uvicorn.Server(uvicorn.Config(create_app(), lifespan="on", log_level="error"))
+    page = f"http://{HOST}:{port}"
+    with temporary_settings(
+        {PREFECT_UI_API_URL: f"{page}/api", PREFECT_SERVER_CORS_ALLOWED_ORIGINS: page}
+    ):
+        app = TrustedHostMiddleware(create_app(), allowed_hosts=[HOST])
+        serving = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="error"))
         task = asyncio.create_task(serving.serve([listening]))
         while not serving.started and not task.done():
             await asyncio.sleep(0.05)
@@ -70,4 +95,5 @@ async def serve() -> None:
 
 if __name__ == "__main__":
     die_with_parent()
+    os.umask(0o077)
     asyncio.run(serve())

@@ -22,7 +22,7 @@ for _name, _value in DEFAULTS.items():
 
 from mlflow import MlflowClient  # noqa: E402
 
-from infra.tracking.place import EXPERIMENT, run_page, ui_command, uri_for  # noqa: E402
+from infra.tracking.place import EXPERIMENT, run_page, server, ui_command, uri_for  # noqa: E402
 from infra.tracking.registry import (  # noqa: E402
     CHAMPION,
     DIGEST_TAG,
@@ -57,6 +57,7 @@ __all__ = [
     "register_model",
     "run_id_for",
     "run_page",
+    "server",
     "ui_command",
     "uri_for",
 ]

@@ -6,23 +6,26 @@ in the logs directory for a lake on S3.
 
 import contextlib
 import os
+import shlex
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from infra import storage
-from infra.errors import GristmillError
+from infra.errors import GristmillError, UsageError
 from infra.settings import settings
 from infra.storage import public_uri
 
 EXPERIMENT = "gristmill"
 SQLITE = "sqlite:///"
+LOGIN = Path(__file__).with_name("login.ini")
 SERVERS = ("http://", "https://")
 URI_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 _one_follows = threading.Lock()
@@ -129,15 +132,35 @@ def warn(lake_root: str, error: Exception) -> None:
     sys.stderr.flush()
 
 
-def ui_command(lake_root: str, program: str = "mlflow") -> str:
+def ui_command(lake_root: str, program: str = "gristmill") -> str:
     """How to open the MLflow page on this lake's runs."""
     uri = uri_for(lake_root)
     if uri.startswith(SERVERS):
         return f"mlflow server is at {public_uri(uri)}"
-    return (
-        f"{program} ui --host 127.0.0.1 --backend-store-uri {public_uri(uri)}   "
-        "then open http://127.0.0.1:5000"
-    )
+    return f"{program} serve mlflow --root {shlex.quote(lake_root)}"
+
+
+def server(
+    lake_root: str, host: str, port: int, known: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """Module and arguments of an MLflow server on this lake's runs, and its environment, which
+    alone holds passwords. `known`: those of `infra.secrets`.
+
+    Raises UsageError where the runs are on another server.
+    """
+    uri = uri_for(lake_root)
+    if uri.startswith(SERVERS):
+        raise UsageError(f"MLFLOW_TRACKING_URI: the server is at {public_uri(uri)}; open that")
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_AUTH_CONFIG_PATH": str(LOGIN),
+        "MLFLOW_AUTH_ADMIN_USERNAME": known["MLFLOW_TRACKING_USERNAME"],
+        "MLFLOW_AUTH_ADMIN_PASSWORD": known["MLFLOW_TRACKING_PASSWORD"],
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": known["MLFLOW_FLASK_SERVER_SECRET_KEY"],
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{host}:{port}",
+    }
+    address = ["--host", host, "--port", str(port), "--allowed-hosts", f"{host}:{port}"]
+    return ["mlflow", "server", "--app-name", "basic-auth", "--workers", "1", *address], environment
 
 
 def run_page(lake_root: str, run_id: str) -> str:

@@ -33,6 +33,7 @@ STARTERS = {
     "os.spawnv",
     "os.execv",
     "os.execvp",
+    "os.execve",
     "asyncio.create_subprocess_exec",
 }
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import tracking
-from infra.errors import GristmillError
+from infra import secrets, tracking
+from infra.errors import GristmillError, UsageError
 from infra.settings import settings
 
 DIGEST = "a" * 64
@@ -43,10 +43,8 @@ def test_a_server_that_does_not_answer_costs_one_warning_without_its_credentials
 
 
 def test_the_page_of_a_lake_without_a_server_is_opened_by_a_command(root: str) -> None:
-    said = tracking.ui_command(root, "bin/mlflow")
-    assert said.startswith(
-        f"bin/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///{root}/mlflow.db   "
-    )
+    said = tracking.ui_command(root, "bin/gristmill")
+    assert said == f"bin/gristmill serve mlflow --root {root}"
     assert tracking.run_page(root, "0" * 32) == ""
 
 
@@ -57,6 +55,19 @@ def test_the_address_of_a_server_is_shown_without_its_password(
     settings.cache_clear()
     assert tracking.ui_command(root) == "mlflow server is at https://host/mlflow"
     assert tracking.run_page(root, "") == ""
+    with pytest.raises(UsageError, match=r"the server is at https://host/mlflow; open that"):
+        tracking.server(root, "127.0.0.1", 5000, {})
+
+
+def test_passwords_of_a_server_are_on_no_command_line(
+    root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://user:{SECRET}@host/runs")
+    settings.cache_clear()
+    known = dict.fromkeys(secrets.NAMES, SECRET)
+    command, environment = tracking.server(root, "127.0.0.1", 5000, known)
+    assert SECRET not in " ".join(command)
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == f"postgresql://user:{SECRET}@host/runs"
 
 
 def test_a_lake_on_s3_keeps_its_database_with_the_logs(

@@ -1,0 +1,70 @@
+"""`gristmill serve`: Prefect's or MLflow's server on this machine, closed to whoever has not the
+password; `gristmill secrets`: where the passwords are.
+
+Both listen on loopback, answer 401 without the password of the user's own file (`infra.secrets`),
+and give pages of other origins no leave to call them. The command becomes the server: it ends with
+Ctrl-C, and what it writes only this user can read.
+"""
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from flows.command.said import LAKE, Root
+from infra import secrets
+from infra.lake import Lake
+from infra.process import become
+
+HOST = "127.0.0.1"
+
+
+class Server(StrEnum):
+    """What can be served."""
+
+    PREFECT = "prefect"
+    MLFLOW = "mlflow"
+
+
+PORTS = {Server.PREFECT: 4200, Server.MLFLOW: 5000}
+
+
+def serve(
+    server: Annotated[Server, typer.Argument(help="Whose pages")],
+    root: Root = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port", show_default="4200, 5000", min=1, max=65535)
+    ] = None,
+) -> None:
+    """Prefect's pages on all runs, or MLflow's on this lake; both ask for a password."""
+    port, lake_root, known = port or PORTS[server], Lake.at(root or LAKE).root, secrets.of_user()
+    if server is Server.PREFECT:
+        asked = "log in with PREFECT_API_AUTH_STRING"
+        command, environment = prefect_server(port, known)
+    else:
+        from infra import tracking  # MLflow takes seconds to import
+
+        asked = f"log in as {secrets.USER} with MLFLOW_TRACKING_PASSWORD"
+        command, environment = tracking.server(lake_root, HOST, port, known)
+    typer.echo(f"http://{HOST}:{port}   {asked} of {secrets.where()}")
+    become([sys.executable, "-m", *command], environment, secrets.where().parent)
+
+
+def where_secrets_are() -> None:
+    """The file of the servers' passwords, made if it is missing: to source, or for --env-file."""
+    secrets.of_user()
+    typer.echo(secrets.where())
+
+
+def prefect_server(port: int, known: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Module and arguments of Prefect's server, and its environment."""
+    page = f"http://{HOST}:{port}"
+    environment = {
+        "PREFECT_SERVER_API_AUTH_STRING": known["PREFECT_API_AUTH_STRING"],
+        "PREFECT_API_AUTH_STRING": known["PREFECT_API_AUTH_STRING"],
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page,
+        "PREFECT_SERVER_UI_API_URL": f"{page}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+    return ["prefect", "server", "start", "--host", HOST, "--port", str(port)], environment
