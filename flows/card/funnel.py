@@ -19,6 +19,8 @@ class Stage:
     reasons   (reason, rows), most frequent first, those that rejected nothing left out
     bytes_in  bytes that the step read: of its crawl files, or what the stage before left; None
               where nobody counted them
+    bytes_read  bytes of the crawl files that their readers came through: less than bytes_in where
+              the end of a file was not read; None for a step that reads no crawl files
     bytes     bytes that it left, by the funnel's measure
     joined    whether it began with as many rows as the stage before left
     """
@@ -29,6 +31,7 @@ class Stage:
     rejected: int
     reasons: tuple[tuple[str, int], ...]
     bytes_in: int | None
+    bytes_read: int | None
     bytes: int
     joined: bool
 
@@ -80,6 +83,7 @@ def funnel(made: Sequence[tuple[str, Manifest]]) -> Funnel:
                 rejected=sum(rows for _, rows in reasons),
                 reasons=tuple(sorted(reasons, key=lambda each: (-each[1], each[0]))),
                 bytes_in=before.bytes if before else counted(manifest, "bytes_in"),
+                bytes_read=counted(manifest, "bytes_read"),
                 bytes=text if of_text and text is not None else stored_bytes(manifest),
                 joined=before is None or before.rows_out == counts.rows_in,
             )

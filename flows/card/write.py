@@ -43,6 +43,8 @@ def run(task: Task) -> Manifest:
                     "rows_in": stage.rows_in,
                     "rows_out": stage.rows_out,
                     "rejected": stage.rejected,
+                    "bytes_in": stage.bytes_in,
+                    "bytes_read": stage.bytes_read,
                     "bytes": stage.bytes,
                 }
                 for stage in card["funnel"].stages

@@ -66,6 +66,7 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     task = sample_task(str(tmp_path_factory.mktemp("crawl")), "small", {"pages": 60})
     with Children(task.lake.root) as children:
         crawl = children.make(task).task.artifact.data_uris()
+    crawl = [f"pydoc={uri}" for uri in crawl]
     return parameters(str(tmp_path_factory.mktemp("flows") / "lake"), crawl)
 
 

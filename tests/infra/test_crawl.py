@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra import storage
-from infra.crawl import MEMORY, Source, crawl_digest, remember, sources_of
+from infra.crawl import MEMORY, Source, crawl_digest, declared, remember, sources_of
 from infra.errors import UsageError
 from tests.s3_server import Application, forget_s3, make_bucket, one_at_a_time, s3_server, use_s3
 
@@ -57,6 +57,75 @@ def test_sources_are_each_file_once_with_its_content(root: str) -> None:
 def test_a_pattern_that_names_nothing_is_an_error(root: str) -> None:
     with pytest.raises(UsageError, match="no such file"):
         sources_of([f"{root}/*.warc.gz"], root)
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("web=crawl/*.warc.gz", ("web", "crawl/*.warc.gz")),
+        ("CC-MAIN_2024.18=s3://b/x/", ("CC-MAIN_2024.18", "s3://b/x/")),
+        ("web=https://host/x?a=b", ("web", "https://host/x?a=b")),
+        ("crawl/*.warc.gz", ("", "crawl/*.warc.gz")),
+        ("https://host/x.warc?token=a", ("", "https://host/x.warc?token=a")),
+        ("/data/day=1/x.warc", ("", "/data/day=1/x.warc")),
+        ("my web=crawl/", ("", "my web=crawl/")),
+        ("w\u00e9b=crawl/", ("", "w\u00e9b=crawl/")),
+        ("=crawl/", ("", "=crawl/")),
+        ("web=", ("", "web=")),
+    ],
+)
+def test_a_source_is_declared_by_a_name_before_the_pattern(
+    reference: str, said: tuple[str, str]
+) -> None:
+    assert declared(reference) == said
+
+
+def test_the_source_is_what_is_declared_else_the_folders_name(tmp_path: Path) -> None:
+    for folder in ("news", "wiki"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}-00000.warc").write_bytes(folder.encode())
+    every, news = str(tmp_path), str(tmp_path / "news")
+    expected = {
+        (every,): ["news", "wiki"],
+        (f"web={every}",): ["web", "web"],
+        (f"daily={news}", every): ["daily", "wiki"],
+        (every, f"daily={news}"): ["daily", "wiki"],
+    }
+    for references, sources in expected.items():
+        assert [s.source for s in sources_of(references, every)] == sources
+    with pytest.raises(UsageError, match=r"news-00000\.warc: is declared as 'a' and as 'b'"):
+        sources_of([f"a={every}", f"b={news}"], every)
+
+
+def test_equal_files_are_copies_whatever_the_order_in_which_they_are_named(tmp_path: Path) -> None:
+    for folder in ("a", "b", "c"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.warc").write_bytes(b"same")
+    (tmp_path / "c" / "y.warc").write_bytes(b"other")
+    patterns = [str(tmp_path / folder) for folder in ("a", "b", "c")]
+    found = sources_of(patterns, str(tmp_path))
+    assert [(s.source, s.name, s.copy) for s in found] == [
+        ("a", "x.warc", 0),
+        ("b", "x.warc", 1),
+        ("c", "x.warc", 2),
+        ("c", "y.warc", 0),
+    ]
+    assert len({s.key for s in found}) == 4
+    assert sources_of(reversed(patterns), str(tmp_path)) == found
+
+
+def test_a_file_whose_name_is_no_utf8_counts_like_any_other(tmp_path: Path) -> None:
+    crawl, root = tmp_path / os.fsdecode(b"caf\xe9"), str(tmp_path / "lake")
+    crawl.mkdir()
+    names = [os.fsdecode(b"\xff.html"), os.fsdecode(b"\xfe.html")]
+    for name in names:
+        put(crawl / name, b"<p>" + os.fsencode(name))
+    found = sources_of([str(tmp_path / "*" / "*.html")], root)
+    assert [(s.source, s.name) for s in found] == [("caf?", "?.html")] * 2
+    assert crawl_digest(found) == crawl_digest(tuple(reversed(found)))
+    remember(found, root)
+    assert sources_of([str(crawl)], root) == found
+    assert {storage.read_bytes(s.uri) for s in found} == {b"<p>\xff.html", b"<p>\xfe.html"}
 
 
 def test_the_digest_follows_sources_names_sizes_and_contents_but_not_places() -> None:

@@ -81,7 +81,7 @@ def filled(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
     url = row.get("url", f"https://example.org/{number}")
     text = row["text"]
     return {
-        "row_id": hashlib.blake2b(f"{number}".encode(), digest_size=16).digest(),
+        "row_id": number.to_bytes(16, "big"),
         "doc_id": hashlib.blake2b(f"{url} {text}".encode(), digest_size=16).digest(),
         "url": url,
         "source": "web",

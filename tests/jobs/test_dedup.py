@@ -181,7 +181,7 @@ def test_the_own_files_list_where_each_row_is_and_hold_no_text(result: Task) -> 
     for path in own:
         names = pq.ParquetFile(result.artifact.at_root(path)).schema_arrow.names
         reason = ["reject_reason"] if "/_rejected/" in path else []
-        assert names == ["shard", "row", "doc_id", "url", "dup", *reason]
+        assert names == ["shard", "row", "row_id", "doc_id", "url", "dup", *reason]
     names = [column["name"] for column in manifest.schema]
     assert {"text", "dup"} <= set(names)
     assert not {"shard", "row", "reject_reason"} & set(names)

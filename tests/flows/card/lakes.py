@@ -83,7 +83,7 @@ def extracted(lake: Lake) -> Artifact:
         lake,
         "documents/extract",
         crawl,
-        Counts(20, 14, {"empty": 5, "not_text": 1}, {"bytes_text": 9_000}),
+        Counts(20, 14, {"empty": 5, "not_text": 1}, {"bytes_text": 9_000, "bytes_read": 80_000}),
         parts(14, rows(5, "empty") + rows(1, "not_text", HOSTILE)),
         {"bytes_in": 90_000, "crawl": files},
     )

@@ -39,6 +39,7 @@ def test_a_stages_bytes_in_are_those_that_the_stage_before_left(lake: Lake) -> N
         (9_000, 7_000),
     ]
     assert (found.measure, found.most_bytes) == ("of text", 90_000)
+    assert [stage.bytes_read for stage in found.stages] == [80_000, None]
 
 
 def test_bytes_are_those_stored_where_a_step_did_not_count_its_text(lake: Lake) -> None:

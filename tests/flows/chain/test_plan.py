@@ -11,7 +11,8 @@ from flows.chain.parameters import parse
 from flows.chain.plan import plan, why
 from infra import storage
 from infra.errors import UsageError
-from infra.manifest import Counts
+from infra.lake import Lake
+from infra.manifest import Counts, Identity
 from infra.step import Task
 
 
@@ -90,14 +91,16 @@ def test_an_old_artifact_whose_files_are_gone_does_not_stop_the_plan_of_another(
     assert (line.hit, "threshold: 0.7 -> 0.8" in line.reason) == (False, True)
 
 
-def test_the_crawl_counts_by_name_and_content_and_not_by_its_folder(
+def test_the_crawl_counts_by_source_name_and_content_and_not_by_its_place(
     page: str, tmp_path: Path
 ) -> None:
-    other = tmp_path / "elsewhere" / "page.html"
-    other.parent.mkdir()
+    other = tmp_path / "elsewhere" / tmp_path.name / "page.html"
+    other.parent.mkdir(parents=True)
     other.write_bytes(Path(page).read_bytes())
     digest = tasks(page, tmp_path / "a")[0].identity.digest
     assert tasks(str(other), tmp_path / "b")[0].identity.digest == digest
+    declared = {tasks(f"web={path}", tmp_path / "b")[0].identity.digest for path in (page, other)}
+    assert len(declared | {digest}) == 2
     renamed = other.rename(other.with_name("renamed.html"))
     assert tasks(str(renamed), tmp_path / "b")[0].identity.digest != digest
     renamed.write_text("<p>flour</p>")
@@ -174,6 +177,34 @@ def test_crawl_files_that_nothing_would_read_are_refused(page: str, tmp_path: Pa
     }
     with pytest.raises(UsageError, match="train: reads no crawl files where tokenizer and tokens"):
         chain(parse(values), "train", whole=False)
+
+
+def test_a_limit_that_only_decides_failure_makes_nothing_again(page: str, tmp_path: Path) -> None:
+    for task in tasks(page, tmp_path / "lake")[:3]:
+        finish(task)
+    raised = {"max_source_loss": 1.0, "min_source_documents": 10_000}
+    lines = plan(tasks(page, tmp_path / "lake", dedup=raised))
+    assert [line.hit for line in lines[:4]] == [True, True, True, False]
+
+
+def test_a_crawl_made_by_a_step_has_the_steps_name_as_source_unless_one_is_declared(
+    tmp_path: Path,
+) -> None:
+    lake = Lake.at(str(tmp_path / "lake"))
+    with lake.begin(Identity("crawl", "sample", 3, {}, {}), "mine") as writer:
+        storage.write_bytes(writer.file("x-00000.warc"), b"WARC/1.0")
+        writer.commit(Counts())
+    found = {}
+    for reference in ("crawl/mine", "docs=crawl/mine"):
+        (found[reference],) = chain(parse({"input": [reference], "root": lake.root}))[0].crawl
+    assert [source.source for source in found.values()] == ["sample", "docs"]
+
+
+def test_only_crawl_files_have_a_source_to_declare(page: str, tmp_path: Path) -> None:
+    finish(tasks(page, tmp_path / "lake")[0])
+    values = {"root": str(tmp_path / "lake"), "input": ["web=documents/default"]}
+    with pytest.raises(UsageError, match="web=documents/default: only crawl files have a source"):
+        chain(parse(values))
 
 
 def test_inside_bound_the_crawl_is_what_it_was(page: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """URIs: schemes, one spelling for a root, names and the form that may be shown."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,7 @@ def test_a_lake_is_no_file(tmp_path: Path) -> None:
         ("s3://bucket", ""),
         ("https://host/crawl/a.warc.gz?token=1/2#top", "a.warc.gz"),
         ("https://host", ""),
+        (os.fsdecode(b"/data/caf\xe9.warc"), "caf?.warc"),
     ],
 )
 def test_a_file_has_a_name_of_its_own(uri: str, name: str) -> None:
@@ -75,10 +77,35 @@ def test_a_file_has_a_name_of_its_own(uri: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("uri", "folder"),
+    [
+        ("/data/web/a.warc.gz", "web"),
+        ("file:///data/web/a#1?.html", "web"),
+        ("/a.warc.gz", ""),
+        (os.fsdecode(b"/caf\xe9/a.warc"), "caf?"),
+        ("s3://bucket/crawl/2024/a.warc", "2024"),
+        ("s3://bucket/a.warc", "bucket"),
+        ("https://user:secret@host:8443/crawl/a.warc.gz?token=1/2#top", "crawl"),
+        ("https://user:secret@host:8443/a.warc.gz", "host"),
+    ],
+)
+def test_a_file_is_in_a_folder_with_a_name(uri: str, folder: str) -> None:
+    assert storage.folder_name(uri) == folder
+
+
+def test_a_bare_name_is_in_the_folder_that_one_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert storage.folder_name("a.warc.gz") == tmp_path.name
+
+
+@pytest.mark.parametrize(
     ("uri", "shown"),
     [
         ("/data/a?b@c#d.warc", "/data/a?b@c#d.warc"),
         ("file:///data/a?b@c#d.warc", "file:///data/a?b@c#d.warc"),
+        (os.fsdecode(b"/data/caf\xe9.warc"), "/data/caf?.warc"),
         ("s3://bucket/a?b@c#d.warc", "s3://bucket/a?b@c#d.warc"),
         ("s3://bucket", "s3://bucket"),
         ("https://user:secret@host:8443/a/b.warc.gz?token=1#x", "https://host:8443/a/b.warc.gz"),

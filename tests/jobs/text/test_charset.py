@@ -1,7 +1,11 @@
 """Decoding: measured on labelled files, and what holds for any bytes."""
 
+import codecs
+import encodings
+import pkgutil
 import re
 import tarfile
+from encodings.aliases import aliases
 from pathlib import Path
 
 import pytest
@@ -9,9 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.text.charset import decode
+from jobs.text.labels import BEYOND, BY_LABEL, declared_codec
 
 PYTHON_NAMES = {"MacCyrillic": "mac-cyrillic", "MacRoman": "mac-roman"}
 NO_CODEC = {"EUC-TW"}
+
+CODECS = sorted(
+    {
+        *aliases,
+        *aliases.values(),
+        *(module.name for module in pkgutil.iter_modules(encodings.__path__)),
+    }
+)
+"""Every codec name that Python knows."""
 
 
 def codec_of(folder: str) -> str:
@@ -54,12 +68,37 @@ def test_a_few_bad_bytes_do_not_change_the_charset_of_a_page() -> None:
     assert charset == "utf-8" and decoded.startswith(text)
 
 
-@given(st.binary(max_size=300), st.text(max_size=12))
-@settings(deadline=None)
+@given(st.binary(max_size=300), st.one_of(st.text(max_size=12), st.sampled_from(CODECS)))
+@settings(deadline=None, max_examples=500)
 def test_any_bytes_become_text_that_can_be_stored(data: bytes, declared: str) -> None:
-    text, charset = decode(data, declared)
-    assert charset
-    assert text.encode().decode() == text
+    for page in (data, b'<meta charset="%s">' % declared.encode() + data):
+        text, charset = decode(page, declared)
+        assert charset
+        assert text.encode().decode() == text
+
+
+NO_ENCODINGS = ["undefined", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7"]
+
+
+@pytest.mark.parametrize("codec", [*NO_ENCODINGS, "rot13", "mbcs", "cp037", "hz", "iso-2022-kr"])
+def test_a_codec_that_is_no_encoding_of_the_web_is_as_if_nothing_was_declared(codec: str) -> None:
+    page = b'<meta charset="%s"><p>Gr\xfc\xdfe \\u0041 +AGE-</p>'
+    other = b"x" * len(codec)
+    assert decode(page % codec.encode(), codec)[0] == decode(page % other)[0].replace(
+        other.decode(), codec
+    )
+
+
+@pytest.mark.parametrize("label", [" UTF8\n", "Latin1", "x-sjis", "ks_c_5601-1987", "TIS-620"])
+def test_labels_are_known_in_any_case(label: str) -> None:
+    assert declared_codec(label) == BY_LABEL[label.strip().lower()]
+
+
+def test_every_label_has_a_codec_that_decodes_any_bytes() -> None:
+    assert len(BY_LABEL) == 222
+    for codec in {*BY_LABEL.values(), *BEYOND.values()}:
+        assert codecs.lookup(codec)._is_text_encoding
+        assert bytes(range(256)).decode(codec, "replace")
 
 
 def test_labelled_legacy_encodings_are_told_apart(shared: Path) -> None:

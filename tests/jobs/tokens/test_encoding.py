@@ -20,6 +20,7 @@ def encoded(texts: list[str], tokenizer: str = BYTES, eos: int = 256, tail: floa
     batch = pa.RecordBatch.from_pydict(
         {
             "row": pa.array(range(len(texts)), pa.int32()),
+            "row_id": pa.array([bytes(16)] * len(texts), pa.binary()),
             "doc_id": pa.array([bytes(16)] * len(texts), pa.binary()),
             "source": ["web"] * len(texts),
             "text": texts,
