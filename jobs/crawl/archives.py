@@ -5,13 +5,14 @@ import io
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import IO
 
 from jobs.crawl import message
 from jobs.crawl.compressed import pieces
 from jobs.crawl.evidence import ROBOTS_BYTES, is_robots_txt, kept_headers
 from jobs.crawl.framing import Frame, frames
-from jobs.crawl.headers import ARC, WARC, HEADER_BYTES, Format
+from jobs.crawl.headers import ARC, HEADER_BYTES, WARC, Format
 from jobs.crawl.record import (
     DAMAGED,
     HTTP_ERROR,
@@ -37,6 +38,7 @@ BINARY_STARTS = (
     *(b"%PDF", b"PK\x03\x04", b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b"),
     *(b"RIFF", b"OggS", b"ID3", b"\x7fELF", b"wOFF", b"wOF2"),
 )
+DATE_PARTS = tuple(pairwise((0, 4, 6, 8, 10, 12, 14)))
 UNICODE_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 HTML_STARTS = (b"<!doctype", b"<html", b"<head", b"<body", b"<title", b"<meta", b"<!--", b"<?xml")
 
@@ -195,7 +197,8 @@ def arc_date(digits: str) -> datetime | None:
     if len(digits) < 4 or not digits.isdigit():
         return None
     try:
-        return datetime.strptime(padded, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        year, month, day, hour, minute, second = (int(padded[a:b]) for a, b in DATE_PARTS)
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
 
