@@ -2,7 +2,8 @@
 
 In: crawl files in any format that `jobs.crawl` reads. Out: a row for every record of every file,
 pages as documents (columns: `jobs.page.document.SCHEMA`), all others rejected with one of
-`jobs.crawl.REASONS` and what exactly was wrong in `detail`; rejected rows have no text.
+`jobs.crawl.REASONS` and what exactly was wrong in `detail`; rejected rows have no text. What bears
+on permission stays: response headers of all rows, the body of each robots.txt as `evidence`.
 
 The unit of work is a bundle (`jobs.crawl.bundles`): one crawl file, a range of a large one that
 can be split, or many small ones. A bundle is extracted once in the life of a lake: its shard is
@@ -141,7 +142,7 @@ class Extract:
         size = 0
         for record in records(piece.source.uri, self.max_page_bytes, piece.part, found):
             rows.append(document(record, piece.origin, self.min_chars))
-            size += rows[-1]["n_bytes"]
+            size += rows[-1]["n_bytes"] + len(record.evidence)
             if len(rows) >= ROWS_PER_GROUP or size >= BYTES_PER_GROUP:
                 yield batch_of(rows)
                 rows, size = [], 0

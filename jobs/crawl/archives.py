@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import IO
 
 from jobs.crawl import message
@@ -38,6 +39,7 @@ BINARY_STARTS = (
     *(b"%PDF", b"PK\x03\x04", b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b"),
     *(b"RIFF", b"OggS", b"ID3", b"\x7fELF", b"wOFF", b"wOF2"),
 )
+DATE_PARTS = tuple(pairwise((0, 4, 6, 8, 10, 12, 14)))
 UNICODE_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 HTML_STARTS = (b"<!doctype", b"<html", b"<head", b"<body", b"<title", b"<meta", b"<!--", b"<?xml")
 
@@ -198,7 +200,8 @@ def arc_date(digits: str) -> datetime | None:
     if len(digits) < 4 or not digits.isdigit():
         return None
     try:
-        return datetime.strptime(padded, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        year, month, day, hour, minute, second = (int(padded[a:b]) for a, b in DATE_PARTS)
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
 

@@ -169,7 +169,7 @@ def _members(raw: IO[bytes], codec: str, start: int) -> Generator[Piece, None, i
 def _frames(raw: IO[bytes], codec: str, start: int) -> Generator[Piece, None, int | None]:
     """Frames of Zstandard or LZ4, as `_members`."""
     end_of = zstd_end if codec == "zstd" else lz4_end
-    dictionary: bytes | None = None
+    dictionary = _first_dictionary(raw)
     size = raw.seek(0, 2)
     while start < size:
         raw.seek(start)
@@ -183,20 +183,30 @@ def _frames(raw: IO[bytes], codec: str, start: int) -> Generator[Piece, None, in
         end = end_of(raw, start) if head.startswith(MAGIC_OF[codec]) else None
         section = Section(raw, start, size if end is None else min(end, size))
         try:
-            reader = (
-                ZstdReader(section, dictionary=dictionary)
-                if codec == "zstd"
-                else Lz4Reader(section)
-            )
+            reader = _reader(section, codec, dictionary)
             while data := reader.read(BLOCK_BYTES):
                 yield Piece(start, data)
         except OSError:
             end = None
         if end is None or end > size:
             yield Piece(start, b"", broken=True)
-            return _next_member(raw, codec, start + 1)
+            return _next_member(raw, codec, start + 1, dictionary)
         start = end
     return None
+
+
+def _first_dictionary(raw: IO[bytes]) -> bytes | None:
+    """The dictionary that a .warc.zst file begins with, if it does: needed wherever reading
+    starts."""
+    raw.seek(0)
+    head = raw.read(8)
+    if not SKIPPABLE.match(head) or head[0] != 0x5D:
+        return None
+    return _dictionary(raw.read(int.from_bytes(head[4:8], "little")))
+
+
+def _reader(section: Section, codec: str, dictionary: bytes | None) -> ZstdReader | Lz4Reader:
+    return ZstdReader(section, dictionary=dictionary) if codec == "zstd" else Lz4Reader(section)
 
 
 def _dictionary(stored: bytes) -> bytes:
@@ -209,7 +219,9 @@ def _dictionary(stored: bytes) -> bytes:
         return b""
 
 
-def _next_member(raw: IO[bytes], codec: str, start: int) -> int | None:
+def _next_member(
+    raw: IO[bytes], codec: str, start: int, dictionary: bytes | None = None
+) -> int | None:
     """The next place from `start` on where a member begins that holds the start of a record."""
     magic = MAGIC_OF[codec]
     raw.seek(start)
@@ -219,7 +231,7 @@ def _next_member(raw: IO[bytes], codec: str, start: int) -> int | None:
         window += data
         at = window.find(magic)
         while at >= 0:
-            if _starts_record(raw, codec, base + at):
+            if _starts_record(raw, codec, base + at, dictionary):
                 return base + at
             at = window.find(magic, at + 1)
         raw.seek(here)
@@ -229,7 +241,7 @@ def _next_member(raw: IO[bytes], codec: str, start: int) -> int | None:
     return None
 
 
-def _starts_record(raw: IO[bytes], codec: str, at: int) -> bool:
+def _starts_record(raw: IO[bytes], codec: str, at: int, dictionary: bytes | None) -> bool:
     raw.seek(at)
     head = raw.read(PROBE_BYTES)
     try:
@@ -237,7 +249,7 @@ def _starts_record(raw: IO[bytes], codec: str, at: int) -> bool:
             first = next((block for block in BY_STDLIB[codec]().feed(head) if block), b"")
         else:
             section = Section(raw, at, at + PROBE_FRAME_BYTES)
-            first = (ZstdReader(section) if codec == "zstd" else Lz4Reader(section)).read(64)
+            first = _reader(section, codec, dictionary).read(64)
     except ERRORS:
         return False
     return RECORD_START.match(first) is not None

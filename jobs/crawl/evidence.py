@@ -27,19 +27,17 @@ LEFT_OUT = ("set-cookie", "set-cookie2", "cookie")
 def kept_headers(head: bytes) -> str:
     """The lines to keep of a response's status line and headers as stored."""
     status, _, rest = head.partition(b"\n")
-    lines = [_cut(status.decode("utf-8", "replace").strip())]
-    names = [""]
-    for name, value in header_lines(rest):
-        if name not in LEFT_OUT:
-            lines.append(_cut(f"{name}: {value}"))
-            names.append(name)
-    sizes = [len(line.encode()) + 1 for line in lines]
-    order = sorted(range(len(lines)), key=lambda n: bool(n) and names[n] not in PERMISSION)
-    left = HEADERS_BYTES
-    chosen = set()
-    for number in order:
-        if sizes[number] <= left:
-            left -= sizes[number]
+    kept = [(name, value) for name, value in header_lines(rest) if name not in LEFT_OUT]
+    lines = [status.decode("utf-8", "replace").strip(), *(f"{n}: {value}" for n, value in kept)]
+    if len(head) <= LINE_BYTES:
+        return "\n".join(lines)
+    lines = [_cut(line) for line in lines]
+    order = sorted(range(len(kept)), key=lambda n: kept[n][0] not in PERMISSION)
+    chosen, left = {0}, HEADERS_BYTES - len(lines[0].encode())
+    for number in (n + 1 for n in order):
+        size = len(lines[number].encode()) + 1
+        if size <= left:
+            left -= size
             chosen.add(number)
     return "\n".join(line for number, line in enumerate(lines) if number in chosen)
 

@@ -16,6 +16,8 @@ HEADER_BYTES = 1 << 20
 MARK_BYTES = 1 << 13
 WARC_MARK = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,64}\r{0,4}\n[A-Za-z][A-Za-z0-9-]{0,64}[ \t]*:")
 WARC_LINE = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,64}\r{0,4}\n")
+BLANK_LINE = re.compile(rb"\r{0,4}\n[ \t]{0,64}\r{0,4}\n")
+ARC_LINE = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,64}\r{0,4}\n")
 WARC_END = re.compile(
     rb"(\r{0,4}\n[ \t]{0,64}\r{0,4}\n)|WARC/\d\.\d{1,2}[ \t]{0,64}\r{0,4}\n[A-Za-z]"
 )
@@ -105,15 +107,23 @@ def _warc_head(stream: Stream, position: int) -> Head | None:
     reach = 4096
     while True:
         text = stream.read(position, position + reach)
-        end = WARC_END.search(text, line.end() - 2)
-        if end:
-            if not end[1]:
-                return None
-            fields = header_fields(text[line.end() : end.start()])
-            return Head(fields, position + end.end(), _length(fields.get("content-length", "")))
-        if len(text) < reach or reach >= HEADER_BYTES:
+        stop = _next_line(text, line.end())
+        blank = BLANK_LINE.search(text, line.end() - 2, stop)
+        if blank:
+            fields = header_fields(text[line.end() : blank.start()])
+            return Head(fields, position + blank.end(), _length(fields.get("content-length", "")))
+        if stop < len(text) or len(text) < reach or reach >= HEADER_BYTES:
             return None
         reach *= 4
+
+
+def _next_line(text: bytes, start: int) -> int:
+    """Where the next header's first line begins, or the end of the text."""
+    while (start := text.find(b"WARC/", start)) >= 0:
+        if WARC_LINE.match(text, start):
+            return start
+        start += 1
+    return len(text)
 
 
 def _arc_head(stream: Stream, position: int) -> Head | None:

@@ -51,6 +51,8 @@ class Stream:
 
     def fill(self, end: int) -> bool:
         """Read on until `end` has been seen; False when the file ends before it."""
+        if self._base + len(self._buffer) >= end:
+            return True
         while not self._ended and self._base + len(self._buffer) < end:
             piece = next(self._pieces, None)
             if piece is None:
@@ -158,7 +160,7 @@ class Stream:
         return index >= 0 and self._positions[index] == position
 
     def next_member(self, position: int, stop: int | None = None) -> int | None:
-        """Where the first member behind `position` begins, if before `stop`; None when none does."""
+        """Where the first member behind `position` begins; None when none does (before `stop`)."""
         while (index := bisect_right(self._positions, position)) == len(self._positions):
             if (stop is not None and self.end() >= stop) or not self.fill(self.end() + 1):
                 return None

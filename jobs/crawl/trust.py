@@ -1,20 +1,24 @@
 """Which records behind damage are the file's own, and which may be part of a page.
 
-Where a length is wrong, the next header has to be searched for, and a page may hold whole records in
-its body. What a search found is *unproven* until one of these holds:
+Where a length is wrong, the next header has to be searched for, and a page may hold whole records
+in its body. What a search found is *unproven* until one of these holds:
 
     proven     it names an id that only the file's writer knows: the WARC-Warcinfo-ID that the
                records before the damage have, or WARC-Concurrent-To the record whose length was
-               wrong. These are made by the writer at the time of the capture (WARC 1.1, sections
-               5.2, 5.7, 5.12); a page cannot know them.
+               wrong. The writer made these at the time of the capture (WARC 1.1, sections 5.2, 5.7,
+               5.12); a page cannot know them.
     recovered  it begins outside of what the wrong length covers, has the mandatory fields, and its
-               own length covers no other record and is within the file. Where records name a
+               own length covers no other record and ends within the file. Where records name a
                WARC-Warcinfo-ID, this is enough only after DOUBT_BYTES in which none was proven.
 
-All others are accounted for, never kept, and neither is what follows them. What remains possible: a
-page gets a record of its own into the documents if the archive is not compressed record by record,
-its records name no WARC-Warcinfo-ID (none in ARC), and its writer gave too *short* a length to the
-page's record or broke its header; such a document is marked `recovered`.
+All others are accounted for and never kept, nor is what follows them. So a record that a crashed
+writer cut costs, in a file without ids, also the records that its length covers.
+
+What remains possible where records name no WARC-Warcinfo-ID (ARC has none): a page gets a record of
+its own into the documents if the archive is not compressed record by record and its writer gave too
+*short* a length to the page's record, or its header broke; or if the page's member broke and holds
+compressed members of its own. Such a document is marked `recovered`. It is not where too short a
+length ends exactly at a header in the page: that cannot be told from a record.
 """
 
 from collections.abc import Mapping

@@ -16,11 +16,12 @@ from infra.lake import Lake, shards
 from infra.lake.rows import read_rows
 from infra.manifest import Manifest
 from infra.step import Task
-from jobs import extract
+from jobs import extract, filter
 from jobs.crawl import REASONS, Found, records
 from jobs.crawl.bundles import Bundle, Piece, bundles
 from jobs.crawl.ranges import Range
 from jobs.extract import KEPT, Extract, ExtractParameters
+from jobs.filter import FilterParameters
 from jobs.spark.session import Session
 from tests.jobs.crawl.archive_files import warc_record
 
@@ -98,6 +99,50 @@ def test_every_record_becomes_a_document_or_a_rejected_row(
     assert web["fetched_at"].isoformat() == "2024-05-01T10:00:00+00:00"
     assert rows["https://b.example/x"]["text"] == "Ein kurzer Text, der so bleibt."
     assert rows["https://b.example/x"]["extractor"] == "verbatim"
+
+
+def test_what_bears_on_permission_is_kept_and_a_rule_can_ask_for_it(
+    session: Session, lake: Lake, tmp_path: Path
+) -> None:
+    body, short = ARTICLE.encode(), b"Content-Length: 99999\r\n\r\n"
+    blocks = {
+        "free": HEAD + body,
+        "short": HEAD[:-2] + short + body,
+        "closed": HEAD[:-2] + b"X-Robots-Tag: noai\r\n\r\n" + body,
+        "robots.txt": b"HTTP/1.1 200 OK\r\n\r\nUser-agent: *\nDisallow: /closed\n",
+    }
+    members = [
+        warc_record(1, block=block).replace(b"example.org/1", b"example.org/" + name.encode())
+        for name, block in blocks.items()
+    ]
+    (tmp_path / "web.warc.gz").write_bytes(b"".join(map(gzip.compress, members)))
+    done = task(lake, tmp_path / "web.warc.gz")
+    manifest = extract.run(session, done)
+    rows = {row["url"].rpartition("/")[2]: row for row in kept(done)}
+    assert {name: row["truncated"] for name, row in rows.items()} == {
+        "free": None,
+        "short": "http_length",
+        "closed": None,
+    }
+    assert rows["closed"]["http_headers"].splitlines() == [
+        "HTTP/1.1 200 OK",
+        "content-type: text/html",
+        "x-robots-tag: noai",
+    ]
+    (robots,) = rejected(done, manifest)
+    assert (robots["reject_reason"], robots["evidence"]) == (
+        "robots_txt",
+        "User-agent: *\nDisallow: /closed\n",
+    )
+    rules = {
+        "permission": "http_headers NOT LIKE '%x-robots-tag:%noai%'",
+        "whole": "truncated IS NULL",
+    }
+    decided = Task(
+        filter.STEP, lake, "test", FilterParameters(rules=rules), {"documents": done.artifact}
+    )
+    counts = filter.run(session, decided).counts
+    assert (counts.rows_out, counts.rejected) == (1, {"permission": 1, "whole": 1})
 
 
 def test_rejected_rows_say_what_exactly_was_wrong_and_have_no_text(

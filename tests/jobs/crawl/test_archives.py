@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -52,6 +53,19 @@ def test_a_damaged_member_costs_one_record(tmp_path: Path, compression: str) -> 
         assert found[:2] == ["0", "1"] and found[-2:] == ["3", "4"], place
         # Without a checksum only the line ends behind a whole record may be other bytes.
         assert len(found) == 5 or found[2:4] == ["2", "damaged"], place
+
+
+def test_a_damaged_member_costs_one_record_of_a_file_with_a_dictionary(tmp_path: Path) -> None:
+    parts = [warc_record(n) for n in range(6)]
+    common = zstandard.ZstdCompressionDict(PAGE.encode() * 9 + parts[0])
+    pack = zstandard.ZstdCompressor(dict_data=common).compress
+    stored = common.as_bytes()
+    head = b"\x5d\x2a\x4d\x18" + len(stored).to_bytes(4, "little") + stored
+    members = [pack(part) for part in parts]
+    assert outcome(read(tmp_path, head + b"".join(members))) == list("012345")
+    broken = members[2][:4] + b"\xff" * (len(members[2]) - 4)
+    found = read(tmp_path, head + b"".join([*members[:2], broken, *members[3:]]))
+    assert outcome(found) == ["0", "1", "damaged", "3", "4", "5"]
 
 
 @pytest.mark.parametrize("compression", ["", "gz", "zst", "lz4", "bz2", "xz"])
