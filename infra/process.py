@@ -20,7 +20,7 @@ import time
 import uuid
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -123,6 +123,23 @@ def _starter() -> ThreadPoolExecutor:
 
 # A fork copies the executor but not its thread: work given to it would never begin.
 os.register_at_fork(after_in_child=_starter.cache_clear)
+
+
+def piped(
+    command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """A process that is asked and answers over its standard input and output, in a session of its
+    own. It must call `die_with_parent`; ending and reaping it is the caller's."""
+    given = {**os.environ, **(environment or {}), PARENT: str(os.getpid())}
+    start = partial(
+        subprocess.Popen,
+        list(command),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=given,
+        start_new_session=True,
+    )
+    return _starter().submit(start).result()
 
 
 class Child:

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from infra import storage
+from infra.bounded import Budget
 from infra.errors import GristmillError
 from infra.lake.parquet import BYTES_PER_GROUP, ROWS_PER_GROUP
 from infra.lake.shards import NewShard, ShardMap
@@ -29,6 +30,7 @@ from infra.step import CRAWL, DOCUMENTS, Launch, Rate, Step, Task
 from jobs.crawl import MAX_PAGE_BYTES, Found, records
 from jobs.crawl.bundles import Bundle, Piece, bundles
 from jobs.page.document import OF_REJECTED, SCHEMA, batch_of, document
+from jobs.page.reading import PAGE_BUDGET, page_reader
 from jobs.spark.documents import layer_files
 from jobs.spark.maps import Work, make_all, tally
 from jobs.spark.session import Session
@@ -46,6 +48,18 @@ class ExtractParameters:
     )
     min_chars: int = option(
         1, "pages with less main text are rejected as `empty`", unit="characters", ge=1
+    )
+    max_page_seconds: float = option(
+        PAGE_BUDGET.cpu_seconds,
+        "pages that take more processor time to read are rejected as `too_slow`",
+        unit="processor seconds",
+        gt=0,
+    )
+    max_page_memory_bytes: int = option(
+        PAGE_BUDGET.memory_bytes,
+        "pages that take more memory to read are rejected as `too_much_memory`",
+        unit="bytes",
+        ge=64 << 20,
     )
 
 
@@ -73,10 +87,11 @@ STEP = Step(
 def run(session: Session, task: Task) -> Manifest:
     """Execute the step. Raises GristmillError when a record was lost."""
     (shard_map,) = maps(task)
+    budget = Budget(task.parameters.max_page_seconds, task.parameters.max_page_memory_bytes)
     work = [
         Work(
             shard_map.shard_name(bundle.identity()),
-            Extract(bundle, task.parameters.max_page_bytes, task.parameters.min_chars),
+            Extract(bundle, task.parameters.max_page_bytes, task.parameters.min_chars, budget),
             bundle.size_bytes,
         )
         for bundle in bundles(task.crawl)
@@ -108,10 +123,13 @@ def run(session: Session, task: Task) -> Manifest:
 class Extract:
     """Builds the shard of a bundle: kept rows and rejected rows, a file each. Runs in a worker."""
 
-    def __init__(self, bundle: Bundle, max_page_bytes: int, min_chars: int) -> None:
+    def __init__(
+        self, bundle: Bundle, max_page_bytes: int, min_chars: int, budget: Budget = PAGE_BUDGET
+    ) -> None:
         self.bundle = bundle
         self.max_page_bytes = max_page_bytes
         self.min_chars = min_chars
+        self.budget = budget
 
     def __call__(self, new: NewShard) -> Counts:
         """Every record of every piece. Raises GristmillError when one was lost."""
@@ -140,8 +158,9 @@ class Extract:
         """The rows of one piece in batches of bounded size; `found` is the reader's own count."""
         rows: list[dict[str, Any]] = []
         size = 0
+        read = page_reader(self.budget)
         for record in records(piece.source.uri, self.max_page_bytes, piece.part, found):
-            rows.append(document(record, piece.origin, self.min_chars))
+            rows.append(document(record, piece.origin, self.min_chars, read))
             size += rows[-1]["n_bytes"] + len(record.evidence)
             if len(rows) >= ROWS_PER_GROUP or size >= BYTES_PER_GROUP:
                 yield batch_of(rows)

@@ -20,6 +20,7 @@ from infra import storage
 from infra.errors import GristmillError, TransientError
 from infra.lake.parquet import RowsFile
 from infra.manifest import REJECTED, SHARDS, Counts, FileEntry, digest_of
+from infra.process import usage
 from infra.storage.claim import claim
 
 DIGEST_CHARS = 32
@@ -143,12 +144,12 @@ def make(root: str, name: str, build: Callable[[NewShard], Counts]) -> tuple[Sha
     with claim(f"{where}.claim", lambda: storage.exists(where)) as mine:
         if not mine:
             return _required(root, name), True
-        began, cpu_before = time.monotonic(), time.process_time()
+        began, cpu_before = time.monotonic(), usage()[0]
         new = NewShard(root, name)
         counts = build(new)
         counts.check(name.partition("/")[0])
         seconds = round(time.monotonic() - began, 3)
-        cpu_seconds = round(time.process_time() - cpu_before, 3)
+        cpu_seconds = round(usage()[0] - cpu_before, 3)
         shard = Shard(name, new.files(), counts, seconds, cpu_seconds)
         try:
             storage.create_exclusive(where, shard.to_json())

@@ -18,6 +18,8 @@ NOT_HTML_OR_TEXT = "not_html_or_text"
 TOO_LARGE = "too_large"
 EMPTY = "empty"
 ROBOTS_TXT = "robots_txt"
+TOO_SLOW = "too_slow"
+TOO_MUCH_MEMORY = "too_much_memory"
 FAILED = "failed"
 
 REASONS = {
@@ -33,7 +35,11 @@ REASONS = {
     NOT_HTML_OR_TEXT: "the content is neither HTML nor plain text",
     TOO_LARGE: "the page is larger than the limit",
     EMPTY: "no main text, or less than the minimum",
-    FAILED: "reading it raised an error that nobody foresaw, which `detail` names",
+    TOO_SLOW: "reading the page takes more processor time than `extract.max_page_seconds`, which "
+    "may be raised, or its markup is built as no page is: too deep, too many attributes or options",
+    TOO_MUCH_MEMORY: "reading the page takes more memory than `extract.max_page_memory_bytes`, "
+    "which may be raised, or it has over a million tags",
+    FAILED: "reading it raised an error that nobody foresaw, or crashed the parser (see `detail`)",
 }
 DETAIL_CHARS = 200
 

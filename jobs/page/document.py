@@ -13,10 +13,19 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
+from infra.bounded import BudgetError, Crashed, OverMemory, OverTime
+from infra.errors import GristmillError
 from jobs.crawl.archives import HTML_TYPES
-from jobs.crawl.record import EMPTY, FAILED, Origin, Record, said
-from jobs.page.main_content import main_content
-from jobs.text.charset import decode
+from jobs.crawl.record import (
+    EMPTY,
+    FAILED,
+    TOO_MUCH_MEMORY,
+    TOO_SLOW,
+    Origin,
+    Record,
+    said,
+)
+from jobs.page.reading import Page, Read, read_page
 from jobs.text.language import language
 from jobs.text.words import count_words
 
@@ -71,28 +80,44 @@ detail         what exactly was wrong, for people; null where there is nothing t
 
 OF_REJECTED = ("evidence", "reject_reason", "detail")
 """Columns that documents do not have."""
+OVER_BUDGET: dict[type[BudgetError], str] = {
+    OverTime: TOO_SLOW,
+    OverMemory: TOO_MUCH_MEMORY,
+    Crashed: FAILED,
+}
 
 
-def document(record: Record, origin: Origin, min_chars: int) -> dict[str, Any]:
+def document(
+    record: Record, origin: Origin, min_chars: int, read: Read = read_page
+) -> dict[str, Any]:
     """The row of one record of a crawl file; a page with less than `min_chars` characters of main
-    text is rejected as `empty`."""
+    text is rejected as `empty`. Raises only what says that the machine failed, not the page.
+
+    read  how the page is read: here and now, or within a budget by a `jobs.page.reading.PageReader`
+    """
     try:
-        return row(record, origin, min_chars)
+        return row(record, origin, min_chars, read)
+    except GristmillError:
+        raise
     except Exception as error:
         failed = replace(record, payload=b"", text=None, reason=FAILED, detail=said(error))
-        return row(failed, origin, min_chars)
+        return row(failed, origin, min_chars, read)
 
 
-def row(record: Record, origin: Origin, min_chars: int) -> dict[str, Any]:
+def row(record: Record, origin: Origin, min_chars: int, read: Read) -> dict[str, Any]:
     """As `document`; raises what the record makes others raise, and nothing for a rejected one."""
     reason, detail = record.reason, record.detail
-    title = text = charset = extractor = None
+    page = None
     if reason is None:
-        title, text, charset, extractor = content(record)
-        size = len(text.strip())
+        try:
+            page = content(record, read)
+        except BudgetError as error:
+            reason, detail = OVER_BUDGET[type(error)], str(error)
+    if page is not None:
+        size = len(page.text.strip())
         if size < min_chars:
             reason, detail = EMPTY, f"{size} characters of main text"
-    kept = text if reason is None else None
+    kept = page.text if page is not None and reason is None else None
     lang, lang_score = language(kept) if kept is not None else (None, None)
     payload = record.payload if record.text is None else record.text.encode("utf-8", "replace")
     url = well_formed(record.url)
@@ -106,11 +131,11 @@ def row(record: Record, origin: Origin, min_chars: int) -> dict[str, Any]:
         "warc_offset": record.offset,
         "fetched_at": record.date,
         "mime": well_formed(record.mime),
-        "charset": charset or well_formed(record.charset) or None,
+        "charset": (page.charset if page else well_formed(record.charset)) or None,
         "lang": lang,
         "lang_score": lang_score,
-        "title": title,
-        "extractor": extractor,
+        "title": page.title if page else None,
+        "extractor": page.extractor if page else None,
         "text": kept,
         "n_bytes": len((kept or "").encode("utf-8", "replace")),
         "n_chars": len(kept or ""),
@@ -147,15 +172,11 @@ def well_formed(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def content(record: Record) -> tuple[str | None, str, str, str]:
-    """(title, text, charset, extractor) of a page."""
+def content(record: Record, read: Read) -> Page:
+    """What a page says. Raises what `read` raises."""
     if record.text is not None:
-        return None, record.text, "utf-8", "verbatim"
-    text, charset = decode(record.payload, record.charset)
-    if record.mime not in HTML_TYPES:
-        return None, text, charset, "verbatim"
-    title, text = main_content(text)
-    return title, text, charset, "resiliparse"
+        return Page(None, record.text, "utf-8", "verbatim")
+    return read(record.payload, record.charset, record.mime in HTML_TYPES)
 
 
 def doc_id(url: str, payload: bytes) -> bytes:
