@@ -83,13 +83,13 @@ def maps(task: Task) -> tuple[ShardMap, ...]:
     p: DedupParameters = task.parameters
     given = {name: getattr(p, name) for name in ("shingle_words", "bands", "rows", "seed")}
     sign = functools.partial(sign_batches, **given)
-    return (ShardMap("signatures", 1, given, ("doc_id", "text"), SIGNED, sign, layer=False),)
+    return (ShardMap("signatures", 2, given, ("doc_id", "text"), SIGNED, sign, layer=False),)
 
 
 STEP = Step(
     name="dedup",
     kind="dedup",
-    version=2,
+    version=3,
     help="Remove exact and near duplicates.",
     parameters=DedupParameters,
     reads=(DOCUMENTS,),

@@ -50,13 +50,13 @@ class ExtractParameters:
 
 def maps(task: Task) -> tuple[ShardMap, ...]:
     """Bundle to documents; its shards are built by `Extract`, not from rows."""
-    return (ShardMap("extract", 1, identity_of(task.parameters), (), KEPT, iter),)
+    return (ShardMap("extract", 2, identity_of(task.parameters), (), KEPT, iter),)
 
 
 STEP = Step(
     name="extract",
     kind="documents",
-    version=2,
+    version=3,
     help="Crawl files to documents: decode, main content, language.",
     parameters=ExtractParameters,
     reads=(CRAWL,),
