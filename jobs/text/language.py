@@ -5,13 +5,13 @@ Khmer, Tibetan, Armenian, ...); Ethiopic, Arabic, Devanagari, Latin and the like
 CLD2 does not know is `unknown`, not the nearest language that it knows. The first 2,000 characters
 decide.
 
-Measured on nltk's udhr2: of 162 texts in languages with an ISO 639-1 code 144 are named right, and 5
-of all 388 are called English or Chinese, all of them English, Scots, Nigerian Pidgin and Chinese
-(`pytest tests/jobs/text/test_languages_of_udhr.py`). resiliparse 2.0.1's n-gram ranks name 98 and
-call 17 English or Chinese, Amharic, Burmese and Lao among them; fastText's lid.176.ftz 99 and 52.
-Of 2,227 pages of translated documentation 1,555 are in the language that their URL says (resiliparse
-with scripts first 1,530, lid.176 1,618; most others were never translated). CLD2 does 12,000 texts a
-CPU second, a thirtieth of the time that extracting the page takes.
+Measured on nltk's udhr2: of 162 texts in languages with an ISO 639-1 code 144 are named right, and
+5 of all 388 are called English or Chinese: English, Scots, Nigerian Pidgin and Chinese (`pytest
+tests/jobs/text/test_languages_of_udhr.py`). resiliparse 2.0.1's n-gram ranks name 98 and call 17
+English or Chinese, Amharic, Burmese and Lao among them; fastText's lid.176.ftz 99 and 52. Of 2,227
+pages of translated documentation 1,555 are in the language that their URL says (resiliparse with
+scripts first 1,530, lid.176 1,618; most others were never translated). CLD2 does 12,000 texts a CPU
+second, a thirtieth of the time that extracting the page takes.
 """
 
 import re
