@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from jobs.text.words import words
+from jobs.text.sentences import count_sentences, ends_sentence
+from jobs.text.words import is_unspaced, words
 
 SIGNALS: dict[str, pa.DataType] = {
     # Gopher, quality
@@ -47,6 +48,9 @@ SIGNALS: dict[str, pa.DataType] = {
     "line_punct_ratio": pa.float64(),
     "short_line_ratio": pa.float64(),
     "char_dup_ratio": pa.float64(),
+    "new_line_ratio": pa.float64(),
+    # scripts
+    "unspaced_word_ratio": pa.float64(),
 }
 """Name -> Arrow type.
 
@@ -67,21 +71,23 @@ top_Ngram_ratio          share of the characters that the most frequent n-gram's
 dup_Ngram_ratio          share of the characters that lie in n-grams that occurred before, each
                          counted once
 line_count               lines
-terminal_line_ratio      share of lines that end in . ! ? or a quotation mark, full-width forms too
+terminal_line_ratio      share of lines that end as a sentence does, or in a quotation mark
 javascript_line_ratio    share of lines with the word javascript
 lorem_ipsum              occurrences of `lorem ipsum`
 curly_brackets           occurrences of `{`
-sentences                runs that end in . ! ? or their full-width forms
-line_punct_ratio         share of lines that end in punctuation that ends or continues a sentence
-short_line_ratio         share of lines of less than 30 characters
+sentences                sentence ends (`jobs.text.sentences`)
+line_punct_ratio         share of lines that end as a sentence does: terminal marks alone
+short_line_ratio         share of lines of at most 30 characters
 char_dup_ratio           characters in lines that occurred before, by all characters
+new_line_ratio           ends of lines a word, at most 1; blank lines are not counted: trafilatura,
+                         whose texts FineWeb counted, parts blocks by one line end, we by two
+unspaced_word_ratio      share of words that are one sign of a script with one word a character:
+                         where it is high, the length and the repetition of words say nothing
 """
 
 STOP_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
 BULLETS = ("•", "‣", "⁃", "◦", "▪", "▸", "►", "●", "○", "■", "□", "–", "- ", "* ", "+ ", "·")
-TERMINAL = (".", "!", "?", '"', "'", "”", "’", "。", "！", "？", "」", "』", "…")
-PUNCTUATION = (*TERMINAL, ",", ";", ":", ")", "，", "；", "：", "、", "）", "।", "؟", "۔")
-SENTENCE_END = re.compile(r"[.!?]+(?=[\s\"'”’)\]]|$)|[。！？]+")
+QUOTES = ('"', "'", "”", "’", "」", "』", "»")
 PARAGRAPH = re.compile(r"\n\s*\n")
 SHORT_LINE_CHARS = 30
 NGRAMS = (2, 3, 4, 5, 6, 7, 8, 9, 10)
@@ -106,6 +112,7 @@ def signals(text: str) -> dict[str, int | float]:
     alphabetic = np.array(
         [token.isalpha() or any(map(str.isalpha, token)) for token in places], np.bool_
     )
+    unspaced = np.array(list(map(is_unspaced, places)), np.bool_)
     repetition = ngram_ratios(codes, lengths) if tokens else np.zeros(len(NGRAMS))
     values = (
         len(tokens),
@@ -122,14 +129,16 @@ def signals(text: str) -> dict[str, int | float]:
         _ratio(repeated_paragraph_chars, sum(map(len, paragraphs))),
         *repetition.tolist(),
         n_lines,
-        _ratio(sum(line.endswith(TERMINAL) for line in lines), n_lines),
+        _ratio(sum(map(ends_sentence_or_quote, lines)), n_lines),
         _ratio(script_lines, n_lines),
         lower.count("lorem ipsum"),
         text.count("{"),
-        len(SENTENCE_END.findall(text)),
-        _ratio(sum(line.endswith(PUNCTUATION) for line in lines), n_lines),
-        _ratio(sum(len(line) < SHORT_LINE_CHARS for line in lines), n_lines),
+        count_sentences(text),
+        _ratio(sum(map(ends_sentence, lines)), n_lines),
+        _ratio(sum(len(line) <= SHORT_LINE_CHARS for line in lines), n_lines),
         _ratio(repeated_line_chars, len(text) - text.count("\n")),
+        min(1.0, _ratio(max(0, n_lines - 1), len(tokens))),
+        _ratio(int(unspaced[codes].sum()) if tokens else 0, len(tokens)),
     )
     return dict(zip(SIGNALS, values, strict=True))
 
@@ -141,6 +150,11 @@ def signals_of(texts: Sequence[str | None]) -> pa.StructArray:
         [pa.array([row[name] for row in rows], kind) for name, kind in SIGNALS.items()],
         names=list(SIGNALS),
     )
+
+
+def ends_sentence_or_quote(line: str) -> bool:
+    """C4's end of a line: `. ! ? "`, in every script."""
+    return ends_sentence(line) or line.endswith(QUOTES)
 
 
 def _ratio(part: int, whole: int) -> float:

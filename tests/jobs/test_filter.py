@@ -34,6 +34,10 @@ CHINESE = (
     "今天天气很好，我们去公园散步。他昨天在图书馆里看了一本关于历史的书。"
     "明天大家都要参加会议，所以请准时到达。这座城市的交通非常方便，人们喜欢骑车上班。"
 )
+THAI = (
+    "วันนี้อากาศดีมาก เราจึงไปเดินเล่นที่สวนสาธารณะ เมื่อวานเขาอ่านหนังสือเกี่ยวกับประวัติศาสตร์ในห้องสมุด"
+    " พรุ่งนี้ทุกคนต้องเข้าร่วมประชุม กรุณามาให้ตรงเวลา"
+)
 Make = Callable[..., Artifact]
 
 
@@ -66,6 +70,12 @@ def test_default_rules_keep_prose_of_several_languages_and_name_what_is_wrong(
         {"url": "german", "text": GERMAN, "lang": "de"},
         {"url": "chinese", "text": CHINESE, "lang": "zh"},
         {"url": "lorem", "text": PROSE + " Lorem ipsum."},
+        {
+            "url": "german with a bracket",
+            "text": GERMAN.replace("Hunden", "{Hunden}"),
+            "lang": "de",
+        },
+        {"url": "thai", "text": THAI, "lang": "unknown"},
         {"url": "code", "text": PROSE + " {"},
         {"url": "short", "text": short},
         {"url": "repeated", "text": "The same line is here, with words to be long enough.\n" * 30},
@@ -76,13 +86,16 @@ def test_default_rules_keep_prose_of_several_languages_and_name_what_is_wrong(
         "prose": None,
         "german": None,
         "chinese": None,
+        "german with a bracket": None,
+        "thai": None,
         "lorem": "c4_lorem_ipsum",
         "code": "c4_curly_bracket",
         "short": "gopher_word_count",
         "repeated": "fineweb_char_dup",
     }
-    assert (counts.rows_in, counts.rows_out, sum(counts.rejected.values())) == (7, 3, 4)
-    assert counts.extra == {"bytes_text": sum(len(t.encode()) for t in (PROSE, GERMAN, CHINESE))}
+    assert (counts.rows_in, counts.rows_out, sum(counts.rejected.values())) == (9, 5, 4)
+    kept = (PROSE, GERMAN, CHINESE, GERMAN + "{}", THAI)
+    assert counts.extra == {"bytes_text": sum(len(text.encode()) for text in kept)}
 
 
 def test_kept_rows_carry_their_signals(

@@ -73,6 +73,27 @@ def test_a_text_without_repetition_has_no_frequent_ngram() -> None:
     assert [got[f"top_{n}gram_ratio"] for n in (2, 3, 4)] == [0.0, 0.0, 0.0]
 
 
+def test_only_the_end_of_a_sentence_is_line_punctuation() -> None:
+    got = signals('One,\ntwo;\nthree:\n(four)\n"five"\nsix.\nseven?\neight…')
+    assert got["line_punct_ratio"] == pytest.approx(2 / 8)
+    assert got["terminal_line_ratio"] == pytest.approx(3 / 8)
+
+
+def test_a_line_of_thirty_characters_is_short() -> None:
+    assert signals(f"{'x' * 30}\n{'x' * 31}")["short_line_ratio"] == 0.5
+
+
+def test_ends_of_lines_a_word_show_lists() -> None:
+    assert signals("one two\n\nthree\nfour")["new_line_ratio"] == pytest.approx(2 / 4)
+    assert signals("one two three")["new_line_ratio"] == 0
+    assert signals("!\n!\n!\nword")["new_line_ratio"] == 1.0
+
+
+def test_scripts_without_spaces_are_a_share_of_the_words() -> None:
+    assert signals("漢字 and words")["unspaced_word_ratio"] == pytest.approx(2 / 4)
+    assert signals("ordinary words")["unspaced_word_ratio"] == 0
+
+
 def test_chinese_sentences_and_lines_are_seen() -> None:
     got = signals("今天天气很好。我们去公园吧！\n你来吗？")
     assert (got["sentences"], got["line_punct_ratio"], got["mean_word_length"]) == (3, 1.0, 1.0)
