@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from infra.errors import UsageError, nearest
+from infra.storage import public_text
 
 T = TypeVar("T")
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
@@ -72,7 +73,7 @@ def explain(error: ValidationError, cls: Any, where: str = "") -> str:
         for part in path[:-1]:
             owner = _dataclass_in(field_types(owner).get(part, owner))
         return f"unknown key '{key}'{nearest(path[-1], field_types(owner))}"
-    given = repr(problem["input"])
+    given = public_text(repr(problem["input"]))
     shown = given if len(given) <= SHOWN else f"{given[:SHOWN]}..."
     return f"{key}: {problem['msg'].removeprefix('Value error, ')} (got {shown})"
 

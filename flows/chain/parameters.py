@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     ValidationError,
     create_model,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -25,6 +26,10 @@ from infra import storage
 from infra.errors import UsageError, nearest
 from infra.parameters import explain, field_types
 from model.presets import PRESETS, values_of
+
+NO_SECRET = r"^(?!https?://[^/?#]*@)(?!https?://[^?#]*[?#])"
+"""What Prefect's page may be told, which stores it before any code of ours sees it: a web address
+without login and query."""
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +51,7 @@ class RunParameters(BaseModel):
         description="Crawl: globs, directories, paths, s3:// or https:// URIs of WARC, WET, ARC,"
         " HTML, text, JSONL or Parquet files, each with its source before it where that is not the"
         " folder's name (web=crawl/*.warc.gz); or artifacts (kind/name/digest) to start from",
-        json_schema_extra={"position": 0},
+        json_schema_extra={"position": 0, "items": {"type": "string", "pattern": NO_SECRET}},
     )
     root: str = Field(
         "./lake",
@@ -76,6 +81,11 @@ class RunParameters(BaseModel):
         if not isinstance(values, dict) or values.get("preset", "tiny") not in PRESETS:
             return values
         return merged(values_of(values.get("preset", "tiny")), values)
+
+    @field_serializer("input")
+    def _without_secrets(self, value: list[str]) -> list[str]:
+        """As Prefect stores it with the run: a query may be a password."""
+        return [storage.public_uri(each) for each in value]
 
     @field_validator("preset")
     @classmethod
@@ -157,7 +167,7 @@ def _from_setting(setting: str) -> dict[str, Any]:
     """`a.b=c` as nested values."""
     key, sign, text = setting.partition("=")
     if not sign:
-        raise UsageError(f"--set {setting}: write --set section.key=value")
+        raise UsageError(f"--set {storage.public_uri(setting)}: write --set section.key=value")
     parts = key.split(".")
     known = field_types(PipelineParameters)
     if parts[0] not in known:

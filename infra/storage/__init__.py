@@ -23,15 +23,17 @@ from infra.errors import GristmillError, UsageError
 from infra.storage import local, s3, web
 from infra.storage.files import BLOCK_BYTES, FileInfo
 from infra.storage.hashing import HashingWriter, hash_of
-from infra.storage.patterns import files_named
+from infra.storage.patterns import file_info, files_named
 from infra.storage.uri import (
     SCHEMES,
+    WEB,
     base_name,
     folder_name,
     is_local,
     join,
     local_path,
     normal_root,
+    public_text,
     public_uri,
     scheme_of,
 )
@@ -61,6 +63,7 @@ __all__ = [
     "open_hashed",
     "open_read",
     "open_write",
+    "public_text",
     "public_uri",
     "read_bytes",
     "read_range",
@@ -101,11 +104,13 @@ def _place(uri: str) -> Place:
         return local
     if scheme == "s3":
         return s3
-    raise UsageError(f"{uri}: a web server is only read from; give a directory or s3://")
+    raise UsageError(
+        f"{public_uri(uri)}: a web server is only read from; give a directory or s3://"
+    )
 
 
 def _readable(uri: str) -> Readable:
-    return web if scheme_of(uri) in ("http", "https") else _place(uri)
+    return web if scheme_of(uri) in WEB else _place(uri)
 
 
 def filesystem(uri: str) -> tuple[Any, str]:
@@ -208,14 +213,18 @@ def expand(pattern: str) -> list[FileInfo]:
     In a directory, files and folders whose name starts with `_` or `.` do not count. Raises
     UsageError when there are none.
     """
-    fs, path = filesystem(pattern)
+    scheme = scheme_of(pattern)
     try:
-        found = files_named(fs, path, scheme_of(pattern))
+        if scheme in WEB:  # lists nothing, and `?` begins a query
+            return [file_info(web.info(pattern), scheme)]
+        found = files_named(*filesystem(pattern), scheme)
     except FileNotFoundError:
-        raise UsageError(f"{pattern}: not found, or its server cannot be reached") from None
+        shown = public_uri(pattern)
+        raise UsageError(f"{shown}: not found, or its server cannot be reached") from None
     except (OSError, BotoCoreError) as error:
+        said = _one_line(error).removeprefix(f"{public_uri(pattern)}: ")
         raise UsageError(
-            f"{pattern}: cannot be read ({_one_line(error)}); check the address and your rights"
+            f"{public_uri(pattern)}: cannot be read ({said}); check the address and your rights"
         ) from None
     if not found:
         raise UsageError(

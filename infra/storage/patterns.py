@@ -11,17 +11,16 @@ SET_ASIDE = ("_", ".")
 
 
 def files_named(fs: Any, path: str, scheme: str) -> list[FileInfo]:
-    """The files that `path` names on an fsspec file system, sorted by URI.
+    """The files that `path` names on an fsspec file system that lists, sorted by URI.
 
     The `path` of each is its own name. Raises what the file system raises where it cannot be read.
     """
-    found = [_info(entry, scheme) for entry in _entries(fs, path, scheme)]
+    found = [file_info(entry, scheme) for entry in _entries(fs, path)]
     return sorted(found, key=lambda info: info.uri)
 
 
-def _entries(fs: Any, path: str, scheme: str) -> list[dict[str, Any]]:
-    # A name may hold a glob's signs; a web server lists nothing, so that its `?` is a query.
-    if scheme in ("http", "https") or fs.isfile(path):
+def _entries(fs: Any, path: str) -> list[dict[str, Any]]:
+    if fs.isfile(path):  # a name may hold a glob's signs
         return [fs.info(path)]
     if any(sign in path for sign in GLOB_SIGNS):
         return [entry for entry in fs.glob(path, detail=True).values() if _is_file(entry)]
@@ -40,7 +39,8 @@ def _counts(relative: str) -> bool:
     return not any(part.startswith(SET_ASIDE) for part in relative.strip("/").split("/"))
 
 
-def _info(entry: dict[str, Any], scheme: str) -> FileInfo:
+def file_info(entry: dict[str, Any], scheme: str) -> FileInfo:
+    """A file as an fsspec file system describes it."""
     name = entry["name"]
     return FileInfo(
         f"s3://{name}" if scheme == "s3" else name,

@@ -7,26 +7,38 @@ anything; `normal_root` alone asks whether a path is a file.
 
 import os
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from infra.errors import UsageError, nearest
 
 SCHEMES = ("file", "s3", "https", "http")
+WEB = ("https", "http")
 MISTYPED = re.compile(r"(file|s3[an]?|https?):/?(?!/)")
+SCHEMED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?=[^/])|(s3[an]?|https?):/?(?=[^/])")
+"""How an address begins, a mistyped one too; what has no host is a path."""
+ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>()]+")
+NO_LOGIN = re.compile(r"^[^:]*(:\d*)?$|^\[[^\]]*\](:\d*)?$")
 QUERYLESS = ("file", "s3")
 """In these `?` and `#` are letters of a name like any other."""
 
 
 def scheme_of(uri: str) -> str:
-    """The URI's scheme, `file` for a plain path. Raises UsageError for an unknown one."""
+    """The URI's scheme, `file` for a plain path. Raises UsageError for an unknown one, and for an
+    address with a password, which would be stored and shown with it."""
     scheme = uri.split("://", 1)[0] if "://" in uri else "file"
+    shown = public_uri(uri)
     if scheme not in SCHEMES:
-        raise UsageError(f"{uri}: unknown scheme '{scheme}://'{nearest(scheme.lower(), SCHEMES)}")
+        raise UsageError(f"{shown}: unknown scheme '{scheme}://'{nearest(scheme.lower(), SCHEMES)}")
     if MISTYPED.match(uri):
         typed = uri.split(":")[0]
-        raise UsageError(f"{uri}: '{typed}:' needs two slashes; write {typed}://")
+        raise UsageError(f"{shown}: '{typed}:' needs two slashes; write {typed}://")
+    if scheme == "file":
+        return scheme
+    if _after_login(uri) != uri:
+        kept = "AWS_ACCESS_KEY_ID and its like" if scheme == "s3" else "~/.netrc"
+        raise UsageError(f"{shown}: no user or password in an address; keep it in {kept}")
     if scheme == "s3" and not urlsplit(uri).netloc:
-        raise UsageError(f"{uri}: no bucket; write s3://bucket/prefix")
+        raise UsageError(f"{shown}: no bucket; write s3://bucket/prefix")
     return scheme
 
 
@@ -77,15 +89,34 @@ def folder_name(uri: str) -> str:
 def public_uri(uri: str) -> str:
     """The URI as it may be shown and stored: text without user, password, query and fragment.
 
-    Takes every URI, a database's too; a local path is public as it is, but for bytes that are no
-    UTF-8.
+    Takes every URI, a database's and a mistyped one too; a local path is public as it is,
+    but for bytes that are no UTF-8.
     """
-    if "://" not in uri:
-        return _as_text(uri)
-    parts = urlsplit(uri)
-    if not parts.netloc:
-        return _as_text(uri)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], _path(uri), "", ""))
+    shown = _after_login(uri)
+    found = SCHEMED.match(shown)
+    if not found or (found[1] or found[2]) in QUERYLESS:
+        return _as_text(shown)
+    return _as_text(re.split(r"[?#]", shown, maxsplit=1)[0])
+
+
+def public_text(text: str) -> str:
+    """A text with each web address in it as it may be shown."""
+    return ADDRESS.sub(lambda found: public_uri(found[0]), text)
+
+
+def _after_login(uri: str) -> str:
+    """The URI without user and password. What stands before a port that is no number is a user, and
+    the password then ends at the last `@`, whatever it holds."""
+    found = SCHEMED.match(uri)
+    if not found or found[1] == "file":
+        return uri
+    rest = uri[found.end() :]
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in authority:
+        return found[0] + authority.rpartition("@")[2] + rest[len(authority) :]
+    if "@" in rest and not NO_LOGIN.match(authority):
+        return found[0] + rest.rpartition("@")[2]
+    return uri
 
 
 def _as_text(name: str) -> str:

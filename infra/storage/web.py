@@ -1,22 +1,29 @@
 """Files of a web server, read-only, through fsspec.
 
 A server that gives parts of a file makes a seekable stream; one that sends only all of it (also one
-that claims to give parts and does not) makes a stream that goes forward.
+that claims to give parts and does not) makes a stream that goes forward. A query may be a password
+(presigned addresses): no error repeats it. Where an address may lead is `infra.storage.strangers`'.
 """
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from functools import cache
 from typing import IO, Any
 
 import fsspec
+from aiohttp import ClientError, ClientResponseError
 
+from infra.errors import UsageError
 from infra.storage.files import BLOCK_BYTES
+from infra.storage.strangers import LocalAddressError, session
+from infra.storage.uri import public_uri
 
 
 @cache
 def _client() -> Any:
-    return fsspec.filesystem("https")
+    return fsspec.filesystem("https", get_client=session)
 
 
 # See infra/storage/s3.py: a forked child must not wait on its parent's connections.
@@ -28,14 +35,48 @@ def filesystem(uri: str) -> tuple[Any, str]:
     return _client(), uri
 
 
+@contextlib.contextmanager
+def spoken(uri: str) -> Iterator[None]:
+    """What fails within the block, said without the address's password or query: UsageError for an
+    address that may not be reached, FileNotFoundError, OSError."""
+    try:
+        yield
+    except (ClientError, OSError, ValueError) as error:
+        causes = list(_causes(error))
+        shown = public_uri(uri)
+        if local := next((e for e in causes if isinstance(e, LocalAddressError)), None):
+            raise UsageError(
+                f"{shown}: {local}; GRISTMILL_ALLOW_LOCAL_ADDRESSES=true allows it"
+            ) from None
+        status = next((e.status for e in causes if isinstance(e, ClientResponseError)), None)
+        if isinstance(error, FileNotFoundError) and status in (None, 404, 410):
+            raise FileNotFoundError(shown) from None
+        said = f"the server answers {status}" if status else type(causes[-1]).__name__
+        raise OSError(f"{shown}: {said}") from None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = getattr(error, "os_error", None) or error.__cause__
+
+
+def info(uri: str) -> dict[str, Any]:
+    """What the server says of the file, as fsspec does. Raises as `spoken` says."""
+    with spoken(uri):
+        found: dict[str, Any] = _client().info(uri)
+    return found
+
+
 def open_read(uri: str) -> IO[bytes]:
     """A binary stream, seekable where the server gives parts. Raises FileNotFoundError."""
-    stream = _client().open(uri, "rb", block_size=BLOCK_BYTES)
-    if not _has_ranges(stream):
-        stream.close()
-        stream = io.BufferedReader(_Forward(_client().open(uri, "rb", block_size=0)), BLOCK_BYTES)
-    opened: IO[bytes] = stream
-    return opened
+    with spoken(uri):
+        stream = _client().open(uri, "rb", block_size=BLOCK_BYTES)
+        if not _has_ranges(stream):
+            stream.close()
+            stream = _client().open(uri, "rb", block_size=0)
+            return io.BufferedReader(_Stream(uri, stream, False), BLOCK_BYTES)
+        return io.BufferedReader(_Stream(uri, stream, True), BLOCK_BYTES)
 
 
 def read_bytes(uri: str) -> bytes:
@@ -57,7 +98,11 @@ def read_range(uri: str, start: int, end: int) -> bytes:
 
 def exists(uri: str) -> bool:
     """Whether the server has the file."""
-    return bool(_client().exists(uri))
+    try:
+        info(uri)
+    except OSError:
+        return False
+    return True
 
 
 def _has_ranges(stream: Any) -> bool:
@@ -73,17 +118,31 @@ def _has_ranges(stream: Any) -> bool:
     return True
 
 
-class _Forward(io.RawIOBase):
-    """A response that can only be read from its beginning to its end."""
+class _Stream(io.RawIOBase):
+    """A response whose errors say no password; one that is not seekable goes forward only."""
 
-    def __init__(self, response: Any) -> None:
+    def __init__(self, uri: str, response: Any, seekable: bool) -> None:
+        self._uri = uri
         self._response = response
+        self._seekable = seekable
 
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return self._seekable
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if not self._seekable:
+            raise io.UnsupportedOperation("seek")
+        return int(self._response.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._response.tell())
+
     def readinto(self, buffer: Any) -> int:
-        data: bytes = self._response.read(len(buffer))
+        with spoken(self._uri):
+            data: bytes = self._response.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 

@@ -1,15 +1,19 @@
 """The user's secrets: random, made once, for the user alone."""
 
 import os
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 
 from infra import secrets
 from infra.errors import UsageError
 from infra.settings import settings
+
+REPO = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +78,11 @@ def test_new_passwords_forget_the_users_of_the_old_ones(file: Path) -> None:
 
 def test_each_run_has_a_password_of_its_own() -> None:
     assert secrets.of_one_run() != secrets.of_one_run()
+
+
+def test_compose_gives_no_password_of_its_own_and_asks_for_none_beside_these() -> None:
+    compose = (REPO / "docker-compose.yml").read_text()
+    assert yaml.safe_load(compose)["services"].keys() == {"postgres", "prefect", "mlflow", "worker"}
+    asked = set(re.findall(r"\$\{(\w+)", compose))
+    assert asked == set(secrets.NAMES)
+    assert "--env-file" in compose

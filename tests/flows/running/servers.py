@@ -6,6 +6,8 @@ import urllib.error
 import urllib.request
 from http.client import HTTPMessage
 
+import psutil
+
 FOREIGN = "http://pages.example"
 DEADLINE_SECONDS = 120
 
@@ -31,7 +33,7 @@ def wait_for(url: str) -> None:
             return
         except OSError:
             assert time.monotonic() < deadline, f"{url} does not answer"
-            time.sleep(0.1)
+            psutil.wait_procs([psutil.Process()], timeout=0.1)
 
 
 def allows(headers: HTTPMessage) -> str | None:

@@ -111,10 +111,43 @@ def test_a_bare_name_is_in_the_folder_that_one_stands_in(
         ("https://user:secret@host:8443/a/b.warc.gz?token=1#x", "https://host:8443/a/b.warc.gz"),
         ("postgresql://user:secret@host/runs?password=1", "postgresql://host/runs"),
         ("sqlite:////data/lake/mlflow.db", "sqlite:////data/lake/mlflow.db"),
+        ("https:/user:secret@host/x?token=secret", "https:/host/x"),
+        ("htps://user:secret@host/x", "htps://host/x"),
+        ("https://user:se/c#r?et@host/x", "https://host/x"),
+        ("https://host:80/@name/x", "https://host:80/@name/x"),
+        ("https://[::1]:80/a@b", "https://[::1]:80/a@b"),
+        ("s3://key:secret@bucket/x", "s3://bucket/x"),
     ],
 )
 def test_what_is_shown_of_a_uri_holds_no_secret_and_loses_no_name(uri: str, shown: str) -> None:
     assert storage.public_uri(uri) == shown
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("https://user:secret@host/x", "https://host/x: no user or password .* in ~/.netrc$"),
+        ("https://secret@host/x?token=secret", "https://host/x: no user or password"),
+        ("https://user:s/ecret@host/x", "https://host/x: no user or password"),
+        ("s3://key:secret@bucket/x", "s3://bucket/x: no user or password .* AWS_ACCESS_KEY_ID"),
+        ("htps://user:secret@host/x", "htps://host/x: unknown scheme"),
+        ("https:/user:secret@host/x", "https:/host/x: 'https:' needs two slashes"),
+    ],
+)
+@pytest.mark.parametrize(
+    "use", [storage.normal_root, storage.expand, storage.read_bytes, storage.exists]
+)
+def test_an_address_with_a_password_is_refused_without_repeating_it(
+    use: Callable[[str], Any], uri: str, said: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{said}") as caught:
+        use(uri)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_text_is_shown_with_each_address_as_it_may_be_shown() -> None:
+    said = "404, url='https://h/x?token=secret' (postgresql://a:secret@h/d) /tmp/a?b"
+    assert storage.public_text(said) == "404, url='https://h/x' (postgresql://h/d) /tmp/a?b"
 
 
 @pytest.mark.parametrize(

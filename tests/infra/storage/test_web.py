@@ -13,6 +13,7 @@ import pytest
 
 from infra import storage
 from infra.errors import UsageError
+from infra.settings import settings
 
 MEBIBYTE = 1 << 20
 
@@ -35,6 +36,15 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing."""
+
+
+@pytest.fixture(autouse=True)
+def allowed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The servers here are on this machine."""
+    monkeypatch.setenv("GRISTMILL_ALLOW_LOCAL_ADDRESSES", "true")
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
 
 
 @pytest.fixture(params=["ranges", "whole"])
