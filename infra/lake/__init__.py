@@ -6,6 +6,7 @@ after a crash goes under `_work/` (removed by `commit`) or under a prefix given 
 is stored once and named by any number of artifacts (`infra.lake.shards`).
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -309,13 +310,13 @@ class Lake:
 
 
 def _whole_digest(artifact: Artifact) -> Artifact:
-    """The artifact with all digits of its digest; with those of its folder where its manifest is
-    damaged."""
+    """The artifact with all digits of its digest; with those of its folder where no manifest tells
+    the others."""
     try:
-        digest = artifact.known().digest
+        manifest = artifact.read()
     except DamagedError:
-        return artifact
-    return Artifact(artifact.lake_root, artifact.kind, artifact.name, digest)
+        manifest = None
+    return dataclasses.replace(artifact, digest=manifest.digest) if manifest else artifact
 
 
 def _inputs(artifact: Artifact) -> list[str]:

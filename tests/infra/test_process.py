@@ -119,7 +119,9 @@ def test_a_failure_without_a_word_says_so(log: Path) -> None:
 
 
 def test_a_child_that_was_killed_is_named_with_its_signal(log: Path) -> None:
-    with pytest.raises(GristmillError, match="train was killed by SIGKILL; the kernel does so when memory"):
+    with pytest.raises(
+        GristmillError, match="train was killed by SIGKILL; the kernel does so when memory"
+    ):
         list(run(python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), log, "train"))
 
 

@@ -132,7 +132,9 @@ def test_a_list_of_files_that_is_not_the_manifests_is_an_error(
     storage.delete(artifact.file(beside))
     if left is not None:
         storage.write_bytes(artifact.file(beside), left)
-    with pytest.raises(GristmillError, match=rf"damaged manifest \({beside} {said}\); `gristmill run`"):
+    with pytest.raises(
+        GristmillError, match=rf"damaged manifest \({beside} {said}\); `gristmill run`"
+    ):
         artifact.manifest()
 
 
