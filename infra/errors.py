@@ -1,7 +1,8 @@
 """The failures that a user sees, each one line with a remedy.
 
-Their input was wrong (UsageError), the network failed or a process was lost (TransientError), or
-the data or a tool failed (any other GristmillError).
+Their input was wrong (UsageError), the network failed or a process was lost (TransientError), a
+file of the lake is gone or altered (DamagedError), or the data or a tool failed (any other
+GristmillError).
 """
 
 import difflib
@@ -17,6 +18,10 @@ class UsageError(GristmillError):
 
     The command exits with code 2.
     """
+
+
+class DamagedError(GristmillError):
+    """What lies in the lake is not what was written there: it must be made again."""
 
 
 class TransientError(GristmillError):

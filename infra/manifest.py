@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from infra.errors import GristmillError
+from infra.errors import DamagedError, GristmillError
 from infra.process import output_of
 
 MANIFEST_NAME = "_MANIFEST.json"
@@ -237,8 +237,8 @@ class Manifest:
         """The manifest of a text that is at `where`.
 
         `read_beside` reads the list of files where it is not in the text; it raises ValueError for
-        one that is damaged. Raises GristmillError when the text is damaged, of another format, or
-        not what its digest was taken over.
+        one that is damaged. Raises DamagedError when the text is damaged or not what its digest
+        was taken over, GristmillError when it is of another format.
         """
         try:
             raw = json.loads(data)
@@ -259,8 +259,9 @@ class Manifest:
                 raise ValueError("its fields do not have its digest")
             return found
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise GristmillError(
-                f"{where}: damaged manifest ({error}); delete the folder and run the step again"
+            raise DamagedError(
+                f"{where}: damaged manifest ({error}); `gristmill run`, or the step that wrote it,"
+                " builds the artifact again"
             ) from None
 
     @property

@@ -17,6 +17,7 @@ from infra.storage import public_text
 
 T = TypeVar("T")
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
+CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 SHOWN = 80
 """Letters of a wrong value that a message repeats."""
 
@@ -24,7 +25,7 @@ SHOWN = 80
 @dataclass_transform(frozen_default=True)
 def parameters(cls: type[T]) -> type[T]:
     """A class as a frozen dataclass that validates on construction and refuses unknown keys."""
-    return cast(type[T], pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls))
+    return cast(type[T], pydantic_dataclass(frozen=True, config=CONFIG)(cls))
 
 
 def option(

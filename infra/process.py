@@ -28,6 +28,7 @@ from typing import Any, NoReturn
 import psutil
 
 from infra.errors import GristmillError, TransientError, UsageError
+from infra.failures import SHOWN, ended_by_signal, failure, telling, with_log
 
 TOKEN = "GRISTMILL_TREE"
 """Environment variable: the tokens of the trees that a process is part of, outermost first."""
@@ -39,8 +40,6 @@ EVENT = b'{"event": '
 """How a line that `emit` wrote begins; any other line is the child's own output."""
 LOG_LINES = 200
 """Lines at the end of a log in which a failure's cause is looked for."""
-SAID = 300
-"""Letters of the telling line that an error repeats."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -50,23 +49,27 @@ def emit(event: str, **fields: Any) -> None:
     sys.stdout.flush()
 
 
-def emit_failure(error: GristmillError) -> None:
-    """Tell the owner that the child failed, and of what kind the failure is."""
+def emit_failure(error: GristmillError, *, lost: bool = False) -> None:
+    """Tell the owner that the child failed, and of what kind the failure is.
+
+    lost  whether a child that serves several requests ends with it
+    """
     emit(
         "failed",
         message=str(error),
         usage=isinstance(error, UsageError),
         transient=isinstance(error, TransientError),
+        lost=lost,
     )
 
 
-def failure_of(event: Mapping[str, Any]) -> GristmillError:
-    """The error that a `failed` event stands for."""
+def failure_of(event: Mapping[str, Any], log: Path) -> GristmillError:
+    """The error that a `failed` event stands for; it names the log unless the user's input is
+    wrong."""
     if event.get("usage"):
         return UsageError(event["message"])
-    if event.get("transient"):
-        return TransientError(event["message"])
-    return GristmillError(event["message"])
+    kind = TransientError if event.get("transient") else GristmillError
+    return kind(with_log(event["message"], log))
 
 
 def die_with_parent(sign: int = signal.SIGTERM) -> None:
@@ -161,9 +164,12 @@ class Child:
         given[TOKEN] = ":".join(filter(None, [os.environ.get(TOKEN), self.token]))
         given[PARENT] = str(os.getpid())
         given["PYTHONUNBUFFERED"] = "1"
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # For this user alone: what a library says in a log is not ours to know.
-        self._log = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+        try:
+            log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # For this user alone: what a library says in a log is not ours to know.
+            self._log = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+        except OSError as error:
+            raise failure(f"{log.parent}", f"{error}; GRISTMILL_LOGS names the folder") from None
         try:
             self._process = _starter().submit(self._start, given).result()
         except OSError as error:
@@ -222,20 +228,17 @@ class Child:
         return self._process.wait()
 
     def failure(self, what: str) -> GristmillError:
-        """An error with the most telling line of the log and where the rest is.
+        """An error with the most telling line of the log, a remedy, and where the rest is.
 
         For a child whose output has ended: waits for its exit code.
         """
         end = self.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
         lines = [line.strip() for line in end if line.strip()]
-        telling = [line for line in lines if "Error" in line or "Exception" in line]
-        said = (telling or lines or ["no output"])[-1][:SAID]
         code = self.wait()
         if code < 0:
-            ended = f"was killed by {signal.Signals(-code).name}"
-        else:
-            ended = f"failed with exit code {code}"
-        return GristmillError(f"{what} {ended}: {said} (log: {self.log})")
+            return GristmillError(with_log(ended_by_signal(what, -code), self.log))
+        said = telling("\n".join(lines)).line or (lines or ["no output"])[-1][:SHOWN]
+        return failure(f"{what} failed with exit code {code}", said, self.log)
 
     def tree(self) -> list[psutil.Process]:
         """All living processes of the tree: those that carry its token, and their children.
@@ -373,7 +376,7 @@ def run(
         child.close_input()
         for event in child.events():
             if event["event"] == "failed":
-                raise failure_of(event)
+                raise failure_of(event, log)
             yield event
         if child.wait() != 0:
             raise child.failure(what)

@@ -62,7 +62,7 @@ def maps(task: Task) -> tuple[ShardMap, ...]:
     """Texts to packed tokens; none before the tokenizer is there. A tokenizer counts with its
     content: the same one made twice finds the same shards."""
     p: TokenizeParameters = task.parameters
-    manifest = task.inputs["tokenizer"].manifest()
+    manifest = task.inputs["tokenizer"].sound()
     if manifest is None:
         return ()
     tokenizer, config = load(task.inputs["tokenizer"])

@@ -14,12 +14,18 @@ A training over several machines is started by torchrun itself, in a network tha
 """
 
 import os
+import signal
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch.distributed import run as torchrun
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
+from infra.errors import GristmillError
+from infra.failures import ended_by_signal
+from infra.process import emit_failure
 from model.runtime import STORE
 
 SHUTDOWN_SECONDS = 20
@@ -45,7 +51,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="processes-") as folder:
         os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # or torchrun opens one after all
         os.environ[STORE] = str(Path(folder) / "store")
-        torchrun.main(arguments(processes, Path(folder), module))
+        try:
+            torchrun.main(arguments(processes, Path(folder), module))
+        except ChildFailedError as error:
+            emit_failure(ended(module[0].rpartition(".")[2], error.failures))
+            raise SystemExit(1) from None
+
+
+def ended(step: str, failures: Mapping[int, ProcessFailure]) -> GristmillError:
+    """What the user is told of the ranks that ended first, where none of them told why: by which
+    signal, or with which exit code."""
+    killed = {
+        rank: found
+        for rank, found in failures.items()
+        if found.exitcode < 0 and found.exitcode != -signal.SIGTERM  # torchrun's own, to the rest
+    }
+    rank, first = min((killed or failures).items(), key=lambda each: (each[1].timestamp, each[0]))
+    if first.exitcode < 0:
+        return GristmillError(ended_by_signal(f"{step}: rank {rank}", -first.exitcode))
+    return GristmillError(f"{step}: rank {rank} failed with exit code {first.exitcode}")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ all ranks agree at the end of a step whether it came.
 
 import json
 import os
+import re
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,27 +23,40 @@ from torch._C._distributed_c10d import FileStore, HashStore, Store  # where dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from infra.errors import GristmillError
+from infra.failures import failure_in
 from infra.manifest import Manifest
 from infra.process import die_with_parent, emit, emit_failure, owner_is_gone
 from infra.step import Step, Task
 
 STORE = "GRISTMILL_PROCESS_STORE"
 """Environment: the file in which the processes of one training find each other."""
+OF_A_PEER = re.compile("gloo|NCCL|nccl")
+"""What a collective call says when another process of the group is gone."""
 
 
 def main(step: Step, run: Callable[[Task], Manifest | None]) -> None:
-    """Run the task in the JSON file that the command line names; its outcome is an event."""
+    """Run the task in the JSON file that the command line names; its outcome is an event.
+
+    A rank that fails only because another one is gone leaves the word to that one, or to
+    `model.launch`, which knows how it ended.
+    """
     die_with_parent(signal.SIGKILL)
     if len(sys.argv) != 2:
         raise SystemExit(f"usage: python -m {step.module} TASK.json")
     task = Task.from_request(step, json.loads(Path(sys.argv[1]).read_bytes()))
+    rank, several = int(os.environ.get("RANK", "0")), os.environ.get("WORLD_SIZE", "1") != "1"
     try:
         manifest = run(task)
     except GristmillError as error:
         emit_failure(error)
         sys.stderr.write(f"{error}\n")
         raise SystemExit(1) from None
-    if manifest is not None and int(os.environ.get("RANK", "0")) == 0:
+    except Exception as error:
+        traceback.print_exc()
+        if not (several and OF_A_PEER.search(str(error))):
+            emit_failure(failure_in(f"{step.name}{f' (rank {rank})' if several else ''}", error))
+        raise SystemExit(1) from None
+    if manifest is not None and rank == 0:
         emit("result", digest=manifest.digest)
 
 

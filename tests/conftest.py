@@ -1,8 +1,9 @@
 """Fixtures for all tests: the shared data (skipped with a reason where it is missing), lakes, an S3
 server."""
 
+import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,27 @@ def shared() -> Path:
 def lake(tmp_path: Path) -> Lake:
     """An empty local lake."""
     return Lake.at(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str, int], Path]]:
+    """Makes a disk of so many bytes (a tmpfs) at a folder of that name; skips where that is not
+    allowed."""
+    mounted: list[Path] = []
+
+    def mount(name: str, size_bytes: int) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +73,7 @@ WHOLE_PROCESSES = (
     "tests/flows/command/test_cli.py",
     "tests/flows/command/test_serve.py",
     "tests/flows/running/",
+    "tests/model/test_faults.py",
     "tests/model/test_train.py",
     "tests/model/test_launch.py",
     "tests/model/checkpoint/test_running.py",

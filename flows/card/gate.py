@@ -30,7 +30,7 @@ def gate(task: Task, scores: Manifest) -> dict[str, Any]:
     name, model, root = task.parameters.registered_model, task.inputs["models"], task.lake.root
     measured = measures(task, scores)
     run_id = next(
-        (a.require().mlflow_run_id for a in task.lake.ancestors(model) if a.kind == "checkpoints"),
+        (a.known().mlflow_run_id for a in task.lake.ancestors(model) if a.kind == "checkpoints"),
         "",
     )
     version = tracking.register_model(root, name, model.uri, model.digest, run_id, measured)

@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from flows.chain.steps import STEPS, makers, place
 from infra import storage
 from infra.crawl import Source, declared, sources_of
-from infra.errors import UsageError
+from infra.errors import DamagedError, UsageError
 from infra.lake import Artifact, Lake
+from infra.lake.writer import claim_of
+from infra.manifest import MANIFEST_NAME
 from infra.step import CRAWL, Step
+from infra.storage.claim import is_held
 
 GLOB = frozenset("*?[")
 
@@ -70,7 +73,12 @@ def start_of(root: str, references: list[str]) -> Start:
         # crawl files replace what an artifact was made from: a tokenizer given beside them is used
         # on them
         for artifact in [given] if crawl else lake.ancestors(given):
-            maker = _maker(artifact)
+            try:
+                maker = _maker(artifact)
+            except DamagedError:
+                if artifact == given:
+                    raise
+                continue  # the steps ahead may need nothing of what it was made from
             if maker.plays != CRAWL and maker.plays not in start.artifacts:
                 start.artifacts[maker.plays] = artifact
                 start.makers[maker.plays] = maker.name
@@ -78,7 +86,7 @@ def start_of(root: str, references: list[str]) -> Start:
 
 
 def _maker(artifact: Artifact) -> Step:
-    return STEPS[artifact.require().step]
+    return STEPS[artifact.known().step]
 
 
 @contextmanager
@@ -91,18 +99,34 @@ def bound(root: str, references: list[str]) -> Iterator[None]:
         _BOUND.reset(token)
 
 
-def newest_for(lake: Lake, goal: str, role: str, name: str) -> str:
-    """The folder of the newest artifact of that name that can be the main input of `goal`.
+def newest_for(lake: Lake, goal: str, role: str, name: str) -> Artifact:
+    """The newest artifact of that name that can be the main input of `goal`.
 
-    Raises UsageError when there is none.
+    Raises UsageError when there is none, or when a later step (or the same one) has begun a newer
+    one and not finished it: what the user means to go on from is not there yet.
     """
     kinds = [step.kind for step in makers(role) if place(step.name) < place(goal)]
     found = lake.newest(*kinds, name=name)
+    since = storage.modified(found.file(MANIFEST_NAME)) or 0.0 if found else 0.0
+    later = kinds[kinds.index(found.kind) :] if found else kinds
+    for kind in reversed(later):
+        begun = [(when, a) for a, when in lake.attempts(kind) if a.name == name and when > since]
+        for _, attempt in sorted(begun, key=lambda each: -each[0]):
+            (maker,) = (step.name for step in STEPS.values() if step.kind == kind)
+            instead = f", or give --input {found.path}" if found else ""
+            if is_held(claim_of(attempt)):
+                raise UsageError(
+                    f"{goal}: `{maker}` is writing {attempt.path} just now; wait for it{instead}"
+                )
+            raise UsageError(
+                f"{goal}: `{maker}` began {attempt.path} and did not finish it; finish it"
+                f" (`gristmill {maker}`), remove it (`gristmill rm {attempt.path}`){instead}"
+            )
     if found is None:
         raise UsageError(
             f"{goal}: no {role} named '{name}' in {lake.root}; give --input or run the step before"
         )
-    return found.uri
+    return found
 
 
 def _artifact(lake: Lake, reference: str) -> Artifact | None:

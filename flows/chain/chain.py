@@ -21,7 +21,8 @@ def chain(
 
     whole  a run: optional steps are on the way unless `without` names them, and it starts from
            `input`. Otherwise one step is asked for: optional steps are left out but for the goal,
-           and without `input` it starts from the newest artifact that it can read.
+           and without `input` it starts from the newest artifact that it can read
+           (`started_from`).
 
     Raises UsageError when the way does not exist.
     """
@@ -34,7 +35,7 @@ def chain(
             " or an artifact of the lake"
         )
     if not references:
-        references = [newest_for(lake, goal, main, parameters.name)]
+        references = [newest_for(lake, goal, main, parameters.name).uri]
     start = start_of(parameters.root, references)
     walk = _Walk(lake, parameters, start, goal, whole)
     walk.task(STEPS[goal])
@@ -43,6 +44,15 @@ def chain(
         given = " and ".join(sorted(start.artifacts))
         raise UsageError(f"{goal}: reads no crawl files where {given} are given; name one of them")
     return tasks
+
+
+def started_from(parameters: PipelineParameters, goal: str) -> Artifact | None:
+    """The newest artifact that one step starts from without `input`; None where it is given or the
+    step reads crawl files."""
+    main = STEPS[goal].reads[0]
+    if parameters.input or main == CRAWL:
+        return None
+    return newest_for(Lake.at(parameters.root), goal, main, parameters.name)
 
 
 class _Walk:

@@ -27,7 +27,7 @@ from infra.errors import UsageError, nearest
 from infra.parameters import explain, field_types
 from model.presets import PRESETS, values_of
 
-NO_SECRET = r"^(?!https?://[^/?#]*@)(?!https?://[^?#]*[?#])"
+NO_SECRET = r"^(?!([\w.-]+=)?https?://[^/?#]*@)(?!([\w.-]+=)?https?://[^?#]*[?#])"
 """What Prefect's page may be told, which stores it before any code of ours sees it: a web address
 without login and query."""
 
@@ -135,7 +135,8 @@ class PipelineParameters(_WithSections):  # type: ignore[misc, valid-type]
 def parse(values: dict[str, Any]) -> PipelineParameters:
     """The parameters, or a UsageError of one line."""
     try:
-        return PipelineParameters(**values)
+        found: PipelineParameters = PipelineParameters.model_validate(values)
+        return found
     except ValidationError as error:
         raise UsageError(explain(error, PipelineParameters)) from None
 
@@ -155,12 +156,21 @@ def from_sources(
 
 def _from_file(config: Path) -> dict[str, Any]:
     try:
-        loaded = yaml.safe_load(storage.read_bytes(str(config)))
-    except (OSError, yaml.YAMLError) as error:
+        text = storage.read_bytes(str(config))
+    except OSError as error:
         raise UsageError(f"{config}: {' '.join(str(error).split())}") from None
+    loaded = _from_yaml(text, str(config))
     if not isinstance(loaded, dict | None):
         raise UsageError(f"{config}: expected `key: value` lines, got a {type(loaded).__name__}")
     return loaded or {}
+
+
+def _from_yaml(text: str | bytes, where: str) -> Any:
+    """Raises UsageError for text that is no YAML, or nested beyond all reason."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: {' '.join(str(error).split())}; is it YAML?") from None
 
 
 def _from_setting(setting: str) -> dict[str, Any]:
@@ -172,7 +182,7 @@ def _from_setting(setting: str) -> dict[str, Any]:
     known = field_types(PipelineParameters)
     if parts[0] not in known:
         raise UsageError(f"unknown key '{key}'{nearest(parts[0], known)}")
-    value: Any = yaml.safe_load(text)
+    value = _from_yaml(text, f"--set {key}")
     for part in reversed(parts):
         value = {part: value}
     found: dict[str, Any] = value

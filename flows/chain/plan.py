@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from infra.errors import DamagedError
+from infra.lake.damage import Stored
 from infra.lake.rows import stacks_of
-from infra.lake.shards import there
+from infra.lake.shards import name_of, there
 from infra.manifest import SHORT, Identity, Manifest
 from infra.parameters import flatten
 from infra.step import DOCUMENTS, Task
@@ -47,9 +49,9 @@ def plan(tasks: list[Task]) -> list[Line]:
     tokens: int | None = None
     for task in tasks:
         step = task.step
-        manifest = task.artifact.manifest()
-        before = task.lake.newest(step.kind, name=task.name)
-        last = before.read() if before else None
+        manifest = task.artifact.sound()
+        damage = [] if manifest else task.artifact.damage(Stored(task.lake.root))
+        last = _last(task)
         if task.crawl:
             documents = sum(source.size_bytes for source in task.crawl) / PAGE_BYTES
         kept, pace = _rates(task, last)
@@ -68,8 +70,10 @@ def plan(tasks: list[Task]) -> list[Line]:
                 step.name,
                 task.artifact.uri,
                 manifest is not None,
-                why(task, manifest, last),
-                shards.count(task, manifest),
+                f"damaged: {damage[0].path}: {damage[0].said}"
+                if damage
+                else why(task, manifest, last),
+                shards.count(task, manifest, {name_of(each.path) for each in damage}),
                 int(documents) or None,
                 tokens,
                 seconds,
@@ -86,9 +90,9 @@ class _Shards:
         self._names: dict[str, Names | None] = {}
         self._there = cache(there)
 
-    def count(self, task: Task, manifest: Manifest | None) -> str:
-        """How many shards of each map are there and how many are new; remembers them for the steps
-        that follow."""
+    def count(self, task: Task, manifest: Manifest | None, damaged: set[str]) -> str:
+        """How many shards of each map are there, but for the damaged ones, and how many are new;
+        remembers them for the steps that follow."""
         names = self._read(task)
         said = []
         if manifest is None:
@@ -102,7 +106,8 @@ class _Shards:
                     made = [shard_map.shard_name(name) for name in names]
                     if shard_map.layer:
                         names = [[*before, name] for before, name in zip(names, made)]
-                found = len(self._there(task.lake.root, shard_map.name).intersection(made))
+                there = self._there(task.lake.root, shard_map.name) - damaged
+                found = len(there.intersection(made))
                 said.append(f"{shard_map.name} {found} there, {len(made) - found} new")
         elif task.step.plays == DOCUMENTS:
             names = [stack.names for stack in stacks_of(manifest)]
@@ -115,10 +120,19 @@ class _Shards:
         if documents is None:
             return None
         if documents.digest not in self._names:
-            manifest = documents.manifest()
+            manifest = documents.sound()
             stacks = stacks_of(manifest) if manifest else []
             self._names[documents.digest] = [s.names for s in stacks] if manifest else None
         return self._names[documents.digest]
+
+
+def _last(task: Task) -> Manifest | None:
+    """The manifest of the newest artifact that the same step wrote."""
+    before = task.lake.newest(task.step.kind, name=task.name)
+    try:
+        return before.read() if before else None
+    except DamagedError:
+        return None
 
 
 def _tokens(manifest: Manifest) -> int | None:

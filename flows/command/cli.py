@@ -5,8 +5,11 @@ failure is one line on standard error. With `--json` a step prints exactly one J
 standard output.
 """
 
+import contextlib
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
@@ -14,11 +17,11 @@ import typer
 from typer.exceptions import TyperException
 
 from flows.chain.bound import bound
-from flows.chain.chain import chain
+from flows.chain.chain import chain, started_from
 from flows.chain.parameters import PipelineParameters
 from flows.chain.plan import plan as plan_of
 from flows.chain.steps import STEPS, of_chain
-from flows.command import console, look
+from flows.command import console, look, verify
 from flows.command.options import with_options
 from flows.command.said import (
     LAKE,
@@ -33,9 +36,10 @@ from flows.command.said import (
     parameters_of,
 )
 from flows.command.serve import serve, where_secrets_are
-from flows.running.children import Children, Outcome
+from flows.running.children import Children, Outcome, log_file
 from infra.errors import GristmillError, UsageError
-from infra.lake import Lake
+from infra.failures import failure_in, with_log
+from infra.lake import Artifact, Lake
 from infra.parameters import build
 from infra.step import Launch, Step, Task, summary
 from jobs.sample import SampleParameters, environment
@@ -71,16 +75,24 @@ def add_step(step: Step) -> None:
             step.name: own,
         }
         parameters = parameters_of(config, set, **said)
-        execute(chain(parameters, step.name, whole=False), json)
+        begun = started_from(parameters, step.name)
+        if begun is not None:
+            parameters = parameters.model_copy(update={"input": [begun.uri]})
+        execute(chain(parameters, step.name, whole=False), json, begun)
 
     make_one.__doc__ = f"{step.help} Writes `{step.kind}`."
     app.command(step.name)(with_options(make_one, step.parameters))
 
 
-def execute(tasks: list[Task], as_json: bool) -> None:
-    """Make a chain's artifacts without Prefect; the last step is the one that was asked for."""
+def execute(tasks: list[Task], as_json: bool, begun: Artifact | None = None) -> None:
+    """Make a chain's artifacts without Prefect; the last step is the one that was asked for.
+
+    begun  what it starts from, where the user did not say it
+    """
     outcome: Outcome | None = None
-    require_places(task for task in tasks if task.artifact.manifest() is None)
+    if begun is not None:
+        console.starts_from(begun, begun.known(), as_json)
+    require_places(task for task in tasks if task.artifact.sound() is None)
     with (
         console.follower(as_json) as follow,
         Children(tasks[0].lake.root, follow=follow) as children,
@@ -90,7 +102,8 @@ def execute(tasks: list[Task], as_json: bool) -> None:
             console.outcome(outcome, as_json)
     assert outcome is not None
     if as_json:
-        console.one_object(summary(outcome.task, outcome.manifest, outcome.hit))
+        said = {"starts_from": console.row(begun, begun.known())} if begun else {}
+        console.one_object(summary(outcome.task, outcome.manifest, outcome.hit) | said)
 
 
 def sample(own: dict[str, Any], root: Root = None, name: Name = None, json: Json = False) -> None:
@@ -226,6 +239,7 @@ for _step in of_chain():
 app.add_typer(look.app)
 app.command()(serve)
 app.command("secrets")(where_secrets_are)
+app.add_typer(verify.app)
 
 
 def main() -> None:
@@ -242,9 +256,23 @@ def main() -> None:
         code = fail(str(error), 2)
     except GristmillError as error:
         code = fail(str(error), 1)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
+        code = fail(unforeseen(error), 1)
     if code == INTERRUPTED:
         typer.echo("interrupted; run it again to go on from what is there", err=True)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def unforeseen(error: Exception) -> str:
+    """One line about an error that nobody translated; how it came about is in a log."""
+    log = log_file("gristmill")
+    with contextlib.suppress(OSError):  # the disk may be what is wrong
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc())
+    return with_log(str(failure_in("gristmill", error)), log if log.exists() else "")
 
 
 def fail(message: str, code: int) -> int:

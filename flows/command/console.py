@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
@@ -57,8 +58,19 @@ def follower(quiet: bool) -> Iterator[Follow]:
                 if step not in bars:
                     bars[step] = progress.add_task(step, total=event["total"])
                 progress.update(bars[step], completed=event["done"], total=event["total"])
+            elif event["event"] == "damaged":
+                said = f"{event['step']}: damaged, is made again: {event['message']}"
+                progress.console.print(f"[yellow]{escape(said)}[/]")
 
         yield follow
+
+
+def starts_from(artifact: Artifact, found: Manifest, quiet: bool) -> None:
+    """What a step begins with that was not told."""
+    if not quiet:
+        made = datetime.fromisoformat(found.started_at) + timedelta(seconds=found.seconds)
+        ago = duration(max(0.0, (datetime.now(UTC) - made).total_seconds()))
+        out.print(f"starts from {escape(artifact.path)}, finished {ago} ago; --input names another")
 
 
 def outcome(result: Outcome, quiet: bool) -> None:
@@ -111,8 +123,15 @@ def row(artifact: Artifact, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def artifact_table(found: list[tuple[Artifact, Manifest]]) -> None:
-    """A line an artifact."""
+def stored_row(artifact: Artifact, manifest: Manifest | None, damage: str) -> dict[str, Any]:
+    """As `row`, with `damaged`: what is wrong with it, or null."""
+    place = {"kind": artifact.kind, "name": artifact.name, "digest": short(artifact.digest)}
+    known = row(artifact, manifest) if manifest else {**place, "path": artifact.uri}
+    return {**known, "damaged": damage or None}
+
+
+def artifact_table(found: Sequence[tuple[Artifact, Manifest | None, str]]) -> None:
+    """A line an artifact: its manifest, None where that is damaged, and what is wrong with it."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("kind", "name", "digest", "rows", "MB", "made", "seconds", "from"):
         table.add_column(
@@ -120,19 +139,22 @@ def artifact_table(found: list[tuple[Artifact, Manifest]]) -> None:
             justify="right" if heading in ("rows", "MB", "seconds") else "left",
             no_wrap=heading != "from",
         )
-    for artifact, m in found:
+    for artifact, m, damage in found:
+        wrong = f"[red]damaged[/] {escape(damage)}" if damage else ""
+        place = artifact.kind, artifact.name, short(artifact.digest)
+        if m is None:
+            table.add_row(*place, "", "", "", "", wrong)
+            continue
         size = sum(f.size_bytes for f in m.files) / 1e6
         inputs = " ".join(f"{role}:{short(digest)}" for role, digest in m.inputs.items())
         made = m.started_at[:16].replace("T", " ")
         table.add_row(
-            artifact.kind,
-            artifact.name,
-            short(m.digest),
+            *place,
             f"{m.counts.rows_out:,}",
             f"{size:.1f}",
             made,
             f"{m.seconds:.1f}",
-            inputs,
+            f"{wrong}  {inputs}" if wrong else inputs,
         )
     out.print(table)
 

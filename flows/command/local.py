@@ -4,6 +4,7 @@ import os
 
 from flows.chain.parameters import PipelineParameters
 from infra.errors import GristmillError
+from infra.failures import failure_in
 
 
 def run_flow(parameters: PipelineParameters) -> None:
@@ -21,5 +22,5 @@ def run_flow(parameters: PipelineParameters) -> None:
             except GristmillError:
                 raise
             except Exception as error:
-                raise GristmillError(f"pipeline: {' '.join(str(error).split())[:300]}") from None
+                raise failure_in("pipeline", error) from None
             raise GristmillError(f"pipeline: ended as {state.name}: {state.message}")

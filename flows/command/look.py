@@ -8,8 +8,10 @@ from flows.chain.steps import kinds
 from flows.command import console
 from flows.command.said import LAKE, Json, Reference, Root
 from flows.command.why import why as why_of
-from infra.errors import UsageError, nearest
-from infra.lake import Lake
+from infra.errors import DamagedError, UsageError, nearest
+from infra.lake import Artifact, Lake
+from infra.lake.damage import Stored
+from infra.manifest import Manifest
 
 app = typer.Typer()
 
@@ -20,14 +22,30 @@ def ls(
     kind: Annotated[str | None, typer.Option(help="Only this kind")] = None,
     json: Json = False,
 ) -> None:
-    """The finished artifacts of the lake."""
+    """The finished artifacts of the lake; damaged ones are marked."""
     if kind is not None and kind not in kinds():
         raise UsageError(f"unknown kind '{kind}'{nearest(kind, kinds())}")
-    found = [(a, a.known()) for a in Lake.at(root or LAKE).artifacts(kind)]
+    lake = Lake.at(root or LAKE)
+    found = checked(lake, lake.artifacts(kind))
     if json:
-        console.one_object({"artifacts": [console.row(a, m) for a, m in found]})
+        console.one_object({"artifacts": [console.stored_row(*each) for each in found]})
     else:
         console.artifact_table(found)
+
+
+def checked(lake: Lake, artifacts: list[Artifact]) -> list[tuple[Artifact, Manifest | None, str]]:
+    """Each artifact, its manifest unless that is damaged, and what is wrong with it, if anything,
+    by the sizes of its files."""
+    stored = Stored(lake.root)
+    found = []
+    for artifact in artifacts:
+        damage = [f"{each.path}: {each.said}" for each in artifact.damage(stored)[:1]]
+        try:
+            manifest = artifact.read()
+        except DamagedError:
+            manifest = None
+        found.append((artifact, manifest, "".join(damage)))
+    return found
 
 
 @app.command()
@@ -43,10 +61,10 @@ def show(reference: Reference, root: Root = None, json: Json = False) -> None:
 def lineage(reference: Reference, root: Root = None, json: Json = False) -> None:
     """All that an artifact was made from, back to the crawl files."""
     lake = Lake.at(root or LAKE)
-    found = [(a, a.require()) for a in lake.ancestors(lake.find(reference))]
-    crawl = [source for _, m in found for source in m.details.get("crawl", [])]
+    found = checked(lake, lake.ancestors(lake.find(reference)))
+    crawl = [source for _, m, _ in found if m for source in m.details.get("crawl", [])]
     if json:
-        rows = [console.row(a, m) for a, m in found]
+        rows = [console.stored_row(*each) for each in found]
         console.one_object({"artifacts": rows, "crawl": crawl})
     else:
         console.artifact_table(found)
@@ -73,9 +91,10 @@ def why(
 
 @app.command()
 def rm(reference: Reference, root: Root = None, json: Json = False) -> None:
-    """Remove an artifact, unless another one was made from it. `gc` frees its shards."""
+    """Remove an artifact, also a half-written one, unless another one was made from it. `gc` frees
+    its shards."""
     lake = Lake.at(root or LAKE)
-    artifact = lake.find(reference)
+    artifact = lake.find(reference, half_written=True)
     lake.remove(artifact)
     if json:
         console.one_object({"removed": artifact.path})
@@ -114,6 +133,6 @@ def champions(lake: Lake) -> list[str]:
     registered."""
     from infra import tracking  # MLflow takes seconds to import
 
-    names = {a.require().details["registered_model"] for a in lake.artifacts("report")}
+    names = {a.known().details["registered_model"] for a in lake.artifacts("report")}
     standing = [tracking.champion(lake.root, name) for name in sorted(names)]
     return [found["digest"] for found in standing if found]

@@ -82,7 +82,7 @@ def located(
 def trained_on(lake: Lake, tokens: Made) -> list[Made]:
     """The trainings on these tokens, whatever the lineage that is searched."""
     kinds = [step.kind for step in makers(CHECKPOINTS)]
-    found = (Made(each, each.require()) for kind in kinds for each in lake.artifacts(kind))
+    found = (Made(each, each.known()) for kind in kinds for each in lake.artifacts(kind))
     digest = tokens.manifest.digest
     return [each for each in found if each.manifest.inputs.get(TOKENS) == digest]
 

@@ -51,7 +51,7 @@ def why(lake: Lake, document: str, reference: str | None) -> list[dict[str, Any]
         raise UsageError(
             f"{lake.root}: no artifact yet; `gristmill extract --input CRAWL` makes one"
         )
-    made = [Made(each, each.require()) for each in lake.ancestors(searched)]
+    made = [Made(each, each.known()) for each in lake.ancestors(searched)]
     tokens = next((each for each in made if plays(each, TOKENS)), None)
     chain = documents_of(made, tokens)
     if not chain:

@@ -20,6 +20,8 @@ from typing import Any
 
 from infra.crawl import remember
 from infra.errors import GristmillError, TransientError
+from infra.lake.damage import Stored
+from infra.lake.repair import mend
 from infra.manifest import Manifest
 from infra.process import Child, failure_of, run
 from infra.settings import settings
@@ -63,17 +65,21 @@ class Children:
             driver.__exit__(kind, error, trace)
 
     def make(self, task: Task) -> Outcome:
-        """The task's artifact, made now unless it is there, or while another run makes it. Raises
-        GristmillError with one line when the step fails."""
+        """The task's artifact, made now unless it is there, or while another run makes it; a
+        damaged one is made again. Raises GristmillError with one line when the step fails."""
         if task.crawl:
             remember(task.crawl, task.lake.root)
-        found = task.artifact.manifest()
+        found = task.artifact.sound()
         if found is not None:
             return Outcome(task, found, True)
+        if damage := task.artifact.damage(Stored(task.lake.root)):
+            said = f"{damage[0].path}: {damage[0].said}"
+            self.follow({"event": "damaged", "step": task.step.name, "message": said})
+            mend(task.artifact, damage)
         try:
             self._launch(task)
         except TransientError:
-            found = task.artifact.manifest()
+            found = task.artifact.sound()
             if found is None:
                 raise
             return Outcome(task, found, True)
@@ -102,12 +108,18 @@ class Children:
             if event["event"] == "result":
                 return
             if event["event"] == "failed":
-                raise failure_of(event)
+                if event.get("lost"):
+                    self._discard(driver)
+                raise failure_of(event, driver.log)
             self.follow(event)
-        driver.wait()
-        self._driver = None
-        driver.__exit__(None, None, None)
+        self._discard(driver)
         raise TransientError(str(driver.failure(task.step.name)))
+
+    def _discard(self, driver: Child) -> None:
+        """Wait for the end of a driver that is of no use any more; the next step starts another."""
+        self._driver = None
+        driver.wait()
+        driver.__exit__(None, None, None)
 
     def _child(self, task: Task, launcher: list[str]) -> None:
         """`python -m [model.launch N] module TASK.json`."""

@@ -72,6 +72,8 @@ class Follower:
                 )
             else:
                 update_progress_artifact(self.artifact, percent)
+        if event["event"] == "damaged":
+            self.log.warning(f"damaged, is made again: {event['message']}")
         if event["event"] == "resumed":
             self.log.info(f"goes on from the checkpoint of step {event['step']}")
         if event["event"] in ("progress", "metric") and now - self.logged >= LOG_SECONDS:
@@ -118,7 +120,7 @@ def step_task(work: Task, children: Children, label: str) -> dict[str, Any]:
 def make_as_task(work: Task, children: Children) -> Outcome:
     """The task's artifact. The cached state is used only while the manifest is there and
     verifies."""
-    hit = work.artifact.manifest() is not None
+    hit = work.artifact.sound() is not None
     step_task.with_options(refresh_cache=not hit)(
         work, children, f"{work.step.name} {work.identity.digest[:SHORT]}"
     )

@@ -6,6 +6,7 @@ after a crash goes under `_work/` (removed by `commit`) or under a prefix given 
 is stored once and named by any number of artifacts (`infra.lake.shards`).
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -14,12 +15,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from infra import storage
-from infra.errors import UsageError
+from infra.errors import DamagedError, UsageError
 from infra.lake.artifact import Artifact
 from infra.lake.collect import Freed, InUse, collecting, remove_shards
 from infra.lake.shards import name_of
-from infra.lake.writer import ALIVE, USES, WORK, Writer
+from infra.lake.writer import ALIVE, USES, WORK, Writer, claim_of
 from infra.manifest import FORMAT, MANIFEST_NAME, SHARDS, SHORT, Identity, Manifest
+from infra.storage.claim import is_held
 
 __all__ = ["WORK", "Artifact", "Lake", "Writer"]
 
@@ -103,20 +105,37 @@ class Lake:
                 found.append(Artifact(self.root, each, name, digest))
         return found
 
+    def attempts(self, kind: str) -> list[tuple[Artifact, float]]:
+        """Half-written artifacts, with when each was last written to (seconds since 1970)."""
+        began: dict[str, float] = {}
+        done = {artifact.path for artifact in self.artifacts(kind)}
+        for info in storage.list_files(storage.join(self.root, kind)):
+            name, _, rest = info.path.partition("/")
+            digest = rest.partition("/")[0]
+            path = f"{kind}/{name}/{digest}"
+            if f"/{digest}/{WORK}/" in f"/{rest}" and DIGEST.fullmatch(digest) and path not in done:
+                began[path] = max(began.get(path, 0.0), info.modified)
+        return [
+            (Artifact(self.root, *path.split("/")), modified) for path, modified in began.items()
+        ]
+
     def newest(self, *kinds: str, name: str | None = None) -> Artifact | None:
-        """The newest finished artifact of the last of these kinds that has any; with `name`, of
-        that name."""
+        """The newest finished artifact, damaged or not, of the last of these kinds that has any;
+        with `name`, of that name."""
         for kind in reversed(kinds):
             for artifact in reversed(self.artifacts(kind)):
                 if name in (None, artifact.name):
                     return artifact
         return None
 
-    def find(self, reference: str, kind: str | None = None) -> Artifact:
-        """The finished artifact that `reference` names.
+    def find(
+        self, reference: str, kind: str | None = None, *, half_written: bool = False
+    ) -> Artifact:
+        """The finished artifact that `reference` names, damaged or not.
 
         Its folder (URI or path), `kind/name/digest`, `kind/name` for the newest, or 4 or more
-        digits of its digest. Raises UsageError when none or several match.
+        digits of its digest. With `half_written` also one that was begun and is not finished, by
+        folder or digest. Raises UsageError when none or several match.
         """
         wanted = self._within(reference)
         matches = [
@@ -125,6 +144,9 @@ class Lake:
             if wanted in (a.path, f"{a.kind}/{a.name}")
             or (len(wanted) >= 4 and a.digest.startswith(wanted[:SHORT]))
         ]
+        if half_written:
+            begun = (a for each in self.kinds() for a, _ in self.attempts(each))
+            matches += [a for a in begun if wanted in (a.path, a.digest)]
         if not matches:
             raise UsageError(
                 f"{reference}: no such artifact in {self.root}; `gristmill ls` lists them"
@@ -132,8 +154,7 @@ class Lake:
         if len({a.digest for a in matches}) > 1 and "/" not in wanted:
             several = ", ".join(a.digest for a in matches)
             raise UsageError(f"{reference}: several artifacts match ({several}); give more digits")
-        newest = matches[-1]
-        return Artifact(newest.lake_root, newest.kind, newest.name, newest.require().digest)
+        return _whole_digest(matches[-1])
 
     def _within(self, reference: str) -> str:
         """A path or URI of something in the lake relative to its root; else the reference."""
@@ -145,6 +166,7 @@ class Lake:
 
     def ancestors(self, *artifacts: Artifact) -> list[Artifact]:
         """The artifacts and, breadth first, all finished ones that they were made from, each once.
+        What one with a damaged manifest was made from nobody knows.
 
         The same result may stand under several names: that of the first artifact is preferred.
         """
@@ -154,23 +176,27 @@ class Lake:
                 index[each.digest] = each
         found = list(artifacts)
         for each in found:
-            for digest in each.known().inputs.values():
+            for digest in _inputs(each):
                 parent = index.get(digest[:SHORT])
                 if parent and all(parent.digest != known.digest[:SHORT] for known in found):
                     found.append(Artifact(self.root, parent.kind, parent.name, digest))
         return found
 
     def remove(self, artifact: Artifact) -> None:
-        """Delete a finished artifact; its shards stay until `collect`.
+        """Delete an artifact, finished, damaged or half-written; its shards stay until `collect`.
 
-        Raises UsageError while another one was, or is being, made from it.
+        Raises UsageError while another one was, or is being, made from it, or while it is written.
         """
+        if is_held(claim_of(artifact)):
+            raise UsageError(f"{artifact.path}: a step is writing it; wait until it is done")
         with collecting(self.root):
-            digest = artifact.known().digest
-            if digest in self._in_use().artifacts:
+            if not storage.exists(artifact.uri):
+                artifact.known()  # not even begun: it says so
+            digest = artifact.digest[:SHORT]
+            if any(used.startswith(digest) for used in self._in_use().artifacts):
                 raise UsageError(f"{artifact.path}: a step at work reads it; wait until it is done")
-            for other, manifest in self._known():
-                if digest in manifest.inputs.values():
+            for other in self.artifacts():
+                if any(made_from.startswith(digest) for made_from in _inputs(other)):
                     raise UsageError(
                         f"{artifact.path}: {other.path} was made from it; remove that first"
                     )
@@ -186,18 +212,21 @@ class Lake:
         also     digests of artifacts to keep besides, with all that they were made from
         dry_run  only say what would go
 
+        Raises DamagedError, before anything is removed, where a manifest cannot be read: what it
+        names is not known.
+
         Half-written artifacts that nobody has touched for a day go first (`sweep`). Shards go that
         no artifact left names. What a step at work has said it uses stays.
         """
         freed = Freed()
         with collecting(self.root):
             stray = self._stray(DAY_SECONDS, RESUMABLE_SECONDS)
+            used = self._in_use(without=tuple(f"{uri}/" for uri in stray))
+            artifacts = self._known()  # after what is in use: see `infra.lake.collect`
             for uri, left in stray.items():
                 _note(freed, uri, left)
                 if not dry_run:
                     storage.delete(uri)
-            used = self._in_use(without=tuple(f"{uri}/" for uri in stray))
-            artifacts = self._known()  # after what is in use: see `infra.lake.collect`
             kept = _kept(artifacts, keep, used.artifacts.union(also))
             named = set(used.shards)
             for artifact, manifest in artifacts:
@@ -263,7 +292,10 @@ class Lake:
         return used
 
     def _known(self) -> list[tuple[Artifact, Manifest]]:
-        """All finished artifacts, oldest first within a kind, whatever became of their files."""
+        """All finished artifacts, oldest first within a kind, whatever became of their files.
+
+        Raises DamagedError for a damaged manifest.
+        """
         found = [(artifact, artifact.read()) for artifact in self.artifacts()]
         return [(artifact, manifest) for artifact, manifest in found if manifest]
 
@@ -275,6 +307,24 @@ class Lake:
         left = storage.list_files(artifact.uri)
         storage.delete_many([f.uri for f in left if not f.path.startswith(f"{WORK}/")])
         storage.delete(artifact.uri)
+
+
+def _whole_digest(artifact: Artifact) -> Artifact:
+    """The artifact with all digits of its digest; with those of its folder where no manifest tells
+    the others."""
+    try:
+        manifest = artifact.read()
+    except DamagedError:
+        manifest = None
+    return dataclasses.replace(artifact, digest=manifest.digest) if manifest else artifact
+
+
+def _inputs(artifact: Artifact) -> list[str]:
+    """Digests of what an artifact was made from; none where its manifest is damaged."""
+    try:
+        return list(artifact.known().inputs.values())
+    except DamagedError:
+        return []
 
 
 def _kept(artifacts: list[tuple[Artifact, Manifest]], keep: int | None, also: set[str]) -> set[str]:

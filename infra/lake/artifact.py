@@ -2,19 +2,17 @@
 
 import hashlib
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra import storage
-from infra.errors import GristmillError
+from infra.errors import DamagedError, GristmillError
+from infra.lake.damage import Damage, Stored
 from infra.lake.rows import Stack, stacks_of
-from infra.lake.shards import name_of
-from infra.manifest import MANIFEST_NAME, SHARDS, SHORT, FileEntry, Manifest
+from infra.manifest import MANIFEST_NAME, SHORT, FileEntry, Manifest
 
-READERS = 8
 LIST_CHARS = 32
 
 
@@ -44,18 +42,37 @@ class Artifact:
     def manifest(self, *, hashes: bool = False) -> Manifest | None:
         """The verified manifest, or None when the artifact is not finished.
 
-        Sizes of all files are always compared, contents when `hashes`. Raises GristmillError where
-        a file is missing or differs.
+        Sizes of all files are always compared, contents when `hashes`. Raises DamagedError where a
+        file is missing or differs.
         """
         manifest = self.read()
         if manifest is not None:
-            self._verify(manifest, hashes)
+            for damage in Stored(self.lake_root, hashes=hashes).wrong(manifest.files)[:1]:
+                raise DamagedError(
+                    f"{self.at_root(damage.path)}: {damage.said}; `gristmill run` or"
+                    f" `gristmill {manifest.step}` builds {self.path} again"
+                )
         return manifest
+
+    def sound(self) -> Manifest | None:
+        """The verified manifest, None where the artifact is not finished or is damaged."""
+        try:
+            return self.manifest()
+        except DamagedError:
+            return None
+
+    def damage(self, stored: Stored) -> list[Damage]:
+        """All that is wrong with a finished artifact; nothing for one that is not finished."""
+        try:
+            manifest = self.read()
+        except DamagedError as error:
+            return [Damage(f"{self.path}/{MANIFEST_NAME}", str(error).partition(": ")[2])]
+        return stored.wrong(manifest.files) if manifest else []
 
     def read(self) -> Manifest | None:
         """The manifest, whatever became of the files that it names; None when not finished.
 
-        For who only asks what is named. Raises GristmillError for a damaged manifest.
+        For who only asks what is named. Raises DamagedError for a damaged manifest.
         """
         where = self.file(MANIFEST_NAME)
         try:
@@ -64,9 +81,9 @@ class Artifact:
             return None
         manifest = Manifest.from_json(data, where, self._files_beside)
         if not manifest.digest.startswith(self.digest):
-            raise GristmillError(
+            raise DamagedError(
                 f"{where}: belongs to another artifact ({manifest.digest[:SHORT]});"
-                " delete the folder"
+                " `gristmill verify --repair` removes it"
             )
         return manifest
 
@@ -104,32 +121,6 @@ class Artifact:
             raise ValueError(f"{name} is not what was written")
         return [FileEntry(**row) for row in pq.read_table(pa.BufferReader(data)).to_pylist()]
 
-    def _verify(self, manifest: Manifest, hashes: bool) -> None:
-        sizes = _sizes(self.lake_root, {entry.path.rpartition("/")[0] for entry in manifest.files})
-        for entry in manifest.files:
-            found = sizes.get(entry.path)
-            if found != entry.size_bytes:
-                raise GristmillError(
-                    f"{self.at_root(entry.path)}: {'no' if found is None else found} bytes,"
-                    f" the manifest says {entry.size_bytes};"
-                    f" delete {self.uri}{self._and_note(entry.path)} and run the step again"
-                )
-        if hashes:
-            with ThreadPoolExecutor(READERS) as pool:
-                uris = [self.at_root(entry.path) for entry in manifest.files]
-                for entry, sha256 in zip(manifest.files, pool.map(storage.content_hash, uris)):
-                    if sha256 != entry.sha256:
-                        raise GristmillError(
-                            f"{self.at_root(entry.path)}: not the manifest's content;"
-                            f" delete {self.uri}{self._and_note(entry.path)} and run the step again"
-                        )
-
-    def _and_note(self, path: str) -> str:
-        """What else must go for a shard's file to be made again."""
-        if not path.startswith(f"{SHARDS}/"):
-            return ""
-        return f" and {self.at_root(SHARDS)}/{name_of(path)}.json"
-
 
 def file_list(files: Iterable[FileEntry]) -> bytes:
     """The list of files that stands beside a long manifest, as Parquet."""
@@ -146,12 +137,3 @@ def list_name(data: bytes) -> str:
     Of two writers of one artifact each has a list of its own.
     """
     return f"_FILES-{hashlib.sha256(data).hexdigest()[:LIST_CHARS]}.parquet"
-
-
-def _sizes(root: str, folders: Iterable[str]) -> dict[str, int]:
-    """Path below the root -> size of each file directly in these folders, each listed once."""
-    return {
-        f"{folder}/{info.path}": info.size_bytes
-        for folder in folders
-        for info in storage.list_names(storage.join(root, folder))
-    }

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from infra import storage
-from infra.errors import GristmillError, TransientError
+from infra.errors import DamagedError, TransientError
 from infra.lake.parquet import RowsFile
 from infra.manifest import REJECTED, SHARDS, Counts, FileEntry, digest_of
 from infra.process import usage
@@ -78,15 +78,15 @@ class Shard:
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> "Shard":
-        """Raises GristmillError for a damaged note."""
+        """Raises DamagedError for a damaged note."""
         try:
             raw = json.loads(data)
             raw["files"] = tuple(FileEntry(**entry) for entry in raw["files"])
             raw["counts"] = Counts(**raw["counts"])
             return cls(**raw)
         except (ValueError, TypeError, KeyError) as error:
-            raise GristmillError(
-                f"{where}: damaged ({error}); delete it and run the step again"
+            raise DamagedError(
+                f"{where}: damaged note ({error}); run the step again, it makes the shard anew"
             ) from None
 
 
@@ -124,7 +124,7 @@ def there(root: str, shard_map: str) -> set[str]:
 
 
 def find(root: str, name: str) -> Shard | None:
-    """The finished shard of that name."""
+    """The finished shard of that name. Raises DamagedError for a damaged note."""
     where = note_of(root, name)
     try:
         return Shard.from_json(storage.read_bytes(where), where)
@@ -135,12 +135,17 @@ def find(root: str, name: str) -> Shard | None:
 def make(root: str, name: str, build: Callable[[NewShard], Counts]) -> tuple[Shard, bool]:
     """The shard of that name, and whether it was there: built now unless it is.
 
-    Raises what `build` raises, and GristmillError when it lost rows; no shard is there then.
+    A damaged note is none. Raises what `build` raises, and GristmillError when it lost rows; no
+    shard is there then.
     """
-    found = find(root, name)
+    where = note_of(root, name)
+    try:
+        found = find(root, name)
+    except DamagedError:
+        storage.delete(where)
+        found = None
     if found is not None:
         return found, True
-    where = note_of(root, name)
     with claim(f"{where}.claim", lambda: storage.exists(where)) as mine:
         if not mine:
             return _required(root, name), True

@@ -55,9 +55,10 @@ class Writer:
         self._ended = threading.Event()
         self._life = threading.Thread(target=self._stay_alive, name="writer", daemon=True)
         manifest = artifact.file(MANIFEST_NAME)
-        place = storage.join(artifact.lake_root, CLAIMS, artifact.path.replace("/", "-"))
         with contextlib.ExitStack() as claimed:
-            if not claimed.enter_context(claim(place, lambda: storage.exists(manifest))):
+            if not claimed.enter_context(
+                claim(claim_of(artifact), lambda: storage.exists(manifest))
+            ):
                 raise TransientError(
                     f"{artifact.uri}: another run has just finished it; run again to use it"
                 )
@@ -198,6 +199,11 @@ class Writer:
             # A sign that the network swallows is made up for by the next one.
             with contextlib.suppress(Exception):
                 storage.write_bytes(self.work(ALIVE), b"")
+
+
+def claim_of(artifact: Artifact) -> str:
+    """The claim that a process holds while it writes the artifact."""
+    return storage.join(artifact.lake_root, CLAIMS, artifact.path.replace("/", "-"))
 
 
 def _is_result(path: str) -> bool:

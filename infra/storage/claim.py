@@ -72,6 +72,20 @@ def claim(
         yield False
 
 
+def is_held(uri: str) -> bool:
+    """Whether a process holds the claim; on S3, whether one does or died less than a minute ago."""
+    if not storage.is_local(uri):
+        return storage.exists(uri)
+    try:
+        with Path(storage.local_path(uri)).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 class _FileLock:
     def __init__(self, uri: str) -> None:
         self._path = Path(storage.local_path(uri))

@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark import SparkContext
 
-from infra.errors import GristmillError
+from infra.errors import DamagedError, GristmillError
 from infra.lake import Writer, shards
+from infra.lake.damage import Stored
+from infra.lake.repair import remove_files
 from infra.lake.rows import REASON, Stack, read_rows
 from infra.lake.shards import NewShard, Shard, ShardMap
 from infra.manifest import Counts
@@ -41,7 +43,7 @@ def make_all(session: Session, writer: Writer, step: str, works: Sequence[Work])
     """The shards of these works, in their order; those that are there are found, the others made,
     the largest first."""
     writer.uses(work.name for work in works)
-    notes = _found(session, [work.name for work in works])
+    notes = _found(session, step, [work.name for work in works])
     missing = [place for place in range(len(works)) if place not in notes]
     missing.sort(key=lambda place: -works[place].size_bytes)
     root = session.root
@@ -57,19 +59,31 @@ def make_all(session: Session, writer: Writer, step: str, works: Sequence[Work])
     return [Shard.from_json(notes[place].encode(), step) for place in range(len(works))]
 
 
-def _found(session: Session, names: Sequence[str]) -> dict[int, str]:
-    """Place -> note of the shards that are there."""
+def _found(session: Session, step: str, names: Sequence[str]) -> dict[int, str]:
+    """Place -> note of the shards that are there, whole. What is damaged of the others is removed,
+    so that they are made again."""
     root = session.root
     folders = {name.partition("/")[0] for name in names}
     listed = {name for folder in folders for name in shards.there(root, folder)}
     there = [place for place, name in enumerate(names) if name in listed]
 
     def read(number: int) -> str | None:
-        shard = shards.find(root, names[there[number]])
+        try:
+            shard = shards.find(root, names[there[number]])
+        except DamagedError:
+            return None  # whoever makes it replaces the note
         return shard.to_json().decode() if shard else None
 
     notes = answers_at(session, len(there), read)
-    return {place: note for place, note in zip(there, notes, strict=True) if note is not None}
+    found = {place: note for place, note in zip(there, notes, strict=True) if note is not None}
+    stored = Stored(root)
+    for place, note in list(found.items()):
+        if damage := stored.wrong(Shard.from_json(note.encode(), names[place]).files):
+            for each in damage:
+                emit("damaged", step=step, message=f"{each.path}: {each.said}")
+            remove_files(root, (each.path for each in damage))
+            del found[place]
+    return found
 
 
 def map_shards(

@@ -68,6 +68,11 @@ class Session:
             return True
         return True
 
+    def killed_by(self) -> int:
+        """The signal that ended the JVM; 0 where it lives or ended of itself."""
+        code = self.spark.sparkContext._gateway.proc.poll()  # type: ignore[union-attr]
+        return max(0, -code) if code else 0
+
     def stop(self) -> None:
         """Stop Spark and its JVM."""
         self.spark.stop()

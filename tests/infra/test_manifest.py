@@ -206,7 +206,9 @@ def test_a_damaged_list_beside_is_a_damaged_manifest() -> None:
     def damaged(name: str) -> list[FileEntry]:
         raise ValueError(f"{name} is missing")
 
-    with pytest.raises(GristmillError, match=r"^here: damaged manifest \(_F is missing\); delete"):
+    with pytest.raises(
+        GristmillError, match=r"^here: damaged manifest \(_F is missing\); `gristmill run`"
+    ):
         Manifest.from_json(manifest().to_json("_F"), "here", damaged)
 
 

@@ -72,3 +72,34 @@ def test_the_form_has_every_field_with_a_description_in_order() -> None:
     properties = PipelineParameters.model_json_schema()["properties"]
     assert [p["position"] for p in properties.values()] == list(range(len(properties)))
     assert all(p.get("description") or "$ref" in p or "allOf" in p for p in properties.values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"train: {steps: 5",
+        b"a: b: c",
+        b"\t- x",
+        b"\xff\xfe\x00",
+        b"x: !!python/object:os.system {}",
+        b"train: 2020-13-45",
+        b"1: 2",
+        b"[1, 2]",
+        b"[" * 100_000,
+        b"a: &a [*a]",
+    ],
+)
+def test_broken_yaml_is_one_line_that_names_the_file(text: bytes, tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_bytes(text)
+    with pytest.raises(UsageError) as caught:
+        from_sources(config, [], {})
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan", "{", "[1", "2020-01-01", "*x"])
+def test_a_value_that_is_none_is_one_line_that_names_the_key(value: str) -> None:
+    with pytest.raises(UsageError, match=r"train\.clip_norm: ") as caught:
+        from_sources(None, [f"train.clip_norm={value}"], {})
+    assert "\n" not in str(caught.value)

@@ -10,9 +10,9 @@ from flows.chain.chain import chain
 from flows.chain.parameters import parse
 from flows.chain.plan import plan, why
 from infra import storage
-from infra.errors import UsageError
+from infra.errors import DamagedError, UsageError
 from infra.lake import Lake
-from infra.manifest import Counts, Identity
+from infra.manifest import MANIFEST_NAME, Counts, Identity
 from infra.step import Task
 
 
@@ -228,3 +228,79 @@ def test_a_step_without_anything_to_read_says_what_it_needs(tmp_path: Path) -> N
 def test_the_reason_of_a_first_run_is_plain(page: str, tmp_path: Path) -> None:
     first = tasks(page, tmp_path / "lake")[0]
     assert why(first, None, None) == "not there yet"
+
+
+def begin(task: Task) -> None:
+    """What a step leaves that died while it wrote."""
+    with task.lake.begin(task.identity, task.name) as writer:
+        storage.write_bytes(writer.file("part-0"), b"half")
+
+
+def test_a_step_alone_refuses_what_a_later_step_has_begun_and_not_finished(
+    page: str, tmp_path: Path
+) -> None:
+    made = tasks(page, tmp_path / "lake")
+    for task in made[:2]:
+        finish(task)
+    begin(made[2])
+    parameters = parse({"root": str(tmp_path / "lake")})
+    with pytest.raises(UsageError) as caught:
+        chain(parameters, "tokenizer", whole=False)
+    said, dedup, clean = str(caught.value), made[2].artifact.path, made[1].artifact.path
+    assert said.startswith(f"tokenizer: `dedup` began {dedup} and did not finish it")
+    for way in ("gristmill dedup", f"gristmill rm {dedup}", f"--input {clean}"):
+        assert way in said
+    assert "\n" not in said
+    given = parse({"root": str(tmp_path / "lake"), "input": [clean]})
+    assert names(chain(given, "tokenizer", whole=False)) == ["tokenizer"]
+    made[2].lake.remove(made[2].artifact)
+    assert names(chain(parameters, "tokenizer", whole=False)) == ["tokenizer"]
+
+
+def test_a_step_alone_waits_for_no_step_that_is_writing(page: str, tmp_path: Path) -> None:
+    made = tasks(page, tmp_path / "lake")
+    finish(made[0])
+    parameters = parse({"root": str(tmp_path / "lake")})
+    with (
+        made[1].lake.begin(made[1].identity, made[1].name),
+        pytest.raises(UsageError, match=r"`filter` is writing clean/default/\w+ just now"),
+    ):
+        chain(parameters, "dedup", whole=False)
+
+
+def test_an_attempt_older_than_what_was_finished_since_is_no_hindrance(
+    page: str, tmp_path: Path
+) -> None:
+    made = tasks(page, tmp_path / "lake")
+    begin(tasks(page, tmp_path / "lake", dedup={"threshold": 0.7})[2])
+    for task in made[:3]:
+        finish(task)
+    parameters = parse({"root": str(tmp_path / "lake")})
+    (tokenizer,) = chain(parameters, "tokenizer", whole=False)
+    assert tokenizer.inputs["documents"].digest == made[2].identity.digest
+
+
+def test_a_damaged_artifact_is_a_rebuild_and_the_plan_says_why(page: str, tmp_path: Path) -> None:
+    made = tasks(page, tmp_path / "lake")
+    for task in made[:2]:
+        finish(task)
+    with made[2].lake.begin(made[2].identity, made[2].name) as writer:
+        storage.write_bytes(writer.file("part-0"), b"rows")
+        writer.commit(Counts())
+    storage.write_bytes(made[1].artifact.file(MANIFEST_NAME), b"{")
+    storage.write_bytes(made[2].artifact.file("part-0"), b"row")
+    lines = plan(tasks(page, tmp_path / "lake"))[:3]
+    assert [line.hit for line in lines] == [True, False, False]
+    assert lines[1].reason.startswith(f"damaged: {made[1].artifact.path}/{MANIFEST_NAME}: damaged")
+    assert lines[2].reason == (f"damaged: {made[2].artifact.path}/part-0: 3 bytes, 4 were written")
+
+
+def test_a_step_alone_does_not_take_older_documents_for_damaged_ones(
+    page: str, tmp_path: Path
+) -> None:
+    made = tasks(page, tmp_path / "lake")
+    for task in made[:3]:
+        finish(task)
+    storage.write_bytes(made[2].artifact.file(MANIFEST_NAME), b"{")
+    with pytest.raises(DamagedError, match=f"{made[2].artifact.path}.*damaged manifest"):
+        chain(parse({"root": str(tmp_path / "lake")}), "tokenizer", whole=False)

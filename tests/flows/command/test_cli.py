@@ -43,6 +43,13 @@ def gristmill(
         (["ls", "--kind", "documnts"], "nearest: 'documents'"),
         (["trian"], "No such command 'trian'"),
         (["run"], "give --input"),
+        (["train", "--input", "x.html", "--set", "train.clip_norm=.inf"], "a finite number"),
+        (["train", "--input", "x.html", "--set", "train.clip_norm=.nan"], "a finite number"),
+        (["train", "--input", "x.html", "--set", "train.steps={"], "--set train.steps: while"),
+        (["run", "--config", "x.html"], "x.html: expected `key: value` lines, got a str"),
+        (["run", "--config", "."], "Is a directory"),
+        (["run", "--config", "nowhere.yaml"], "nowhere.yaml: "),
+        (["verify"], "no lake is here"),
         (["gc"], "no lake is here"),
         (
             ["filter", "--input", "x.html", "--set", 'filter.rules={"long": "n_wrds > 5"}'],

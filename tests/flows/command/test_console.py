@@ -72,7 +72,7 @@ def test_artifacts_are_listed_with_short_digests(
 ) -> None:
     outcome = finished(lake)
     artifact, manifest = outcome.task.artifact, outcome.manifest
-    console.artifact_table([(artifact, manifest)])
+    console.artifact_table([(artifact, manifest, "")])
     _, line = capsys.readouterr().out.splitlines()
     assert line.split()[:4] == ["report", "night", manifest.digest[:12], "1,230"]
     assert "scores:555555555555 models:777777777777" in line

@@ -124,7 +124,9 @@ def test_a_build_that_dies_leaves_nothing_that_is_found(root: str) -> None:
 def test_a_damaged_note_is_one_line_that_says_where(root: str, left: bytes) -> None:
     where = note_of(root, NAME)
     storage.write_bytes(where, left)
-    with pytest.raises(GristmillError, match=f"^{re.escape(where)}: damaged .*delete it") as caught:
+    with pytest.raises(
+        GristmillError, match=f"^{re.escape(where)}: damaged note .*run the step again"
+    ) as caught:
         find(root, NAME)
     assert "\n" not in str(caught.value)
 
