@@ -32,6 +32,7 @@ from flows.command.said import (
     Without,
     parameters_of,
 )
+from flows.command.sections import with_sections
 from flows.running.children import Children, Outcome
 from infra.errors import GristmillError, UsageError
 from infra.lake import Lake
@@ -73,7 +74,8 @@ def add_step(step: Step) -> None:
         execute(chain(parameters, step.name, whole=False), json)
 
     make_one.__doc__ = f"{step.help} Writes `{step.kind}`."
-    app.command(step.name)(with_options(make_one, step.parameters))
+    command = with_sections([step], own=True)
+    app.command(step.name, cls=command)(with_options(make_one, step.parameters))
 
 
 def execute(tasks: list[Task], as_json: bool) -> None:
@@ -99,8 +101,17 @@ def sample(own: dict[str, Any], root: Root = None, name: Name = None, json: Json
 
 def sample_task(root: str, name: str, own: dict[str, Any]) -> Task:
     """The task that makes the demo's crawl."""
-    values = {"environment": environment(), **own}
-    return Task(STEPS["sample"], Lake.at(root), name, build(SampleParameters, values, "sample"))
+    return Task(STEPS["sample"], Lake.at(root), name, sample_parameters(own))
+
+
+def sample_values(parameters: PipelineParameters, step: Step) -> SampleParameters:
+    """What the help of `sample` shows: no part of a run's parameters."""
+    return sample_parameters({})
+
+
+def sample_parameters(own: dict[str, Any]) -> SampleParameters:
+    """The sample's parameters on this machine, with what the user said."""
+    return build(SampleParameters, {"environment": environment(), **own}, "sample")
 
 
 def add_whole(act: Callable[[PipelineParameters, bool], None]) -> None:
@@ -121,7 +132,7 @@ def add_whole(act: Callable[[PipelineParameters, bool], None]) -> None:
         act(parameters_of(config, set, **said), json)
 
     with_parameters.__doc__ = act.__doc__
-    app.command(act.__name__)(with_parameters)
+    app.command(act.__name__, cls=with_sections(of_chain()))(with_parameters)
 
 
 def run(parameters: PipelineParameters, as_json: bool) -> None:
@@ -162,7 +173,17 @@ def plan(parameters: PipelineParameters, as_json: bool) -> None:
         console.plan_table(lines)
 
 
-@app.command()
+def demo_defaults() -> dict[str, Any]:
+    """The rules for a crawl of programming documentation: without those of C4 and FineWeb that no
+    page with code passes."""
+    from jobs.filter import default_rules
+
+    prose_only = ("c4_curly_bracket", "c4_sentences", "fineweb_char_dup")
+    kept = {name: rule for name, rule in default_rules().items() if name not in prose_only}
+    return {"filter": {"rules": kept}}
+
+
+@app.command(cls=with_sections(of_chain(), base=demo_defaults))
 def demo(
     root: Root = None,
     pages: Annotated[int, typer.Option(help="Pages of the sample at most (pages)", min=1)] = 3000,
@@ -176,16 +197,6 @@ def demo(
         console.outcome(children.make(task), json)
     said: dict[str, Any] = {"root": root, "name": "demo", "input": [task.artifact.uri]}
     run(parameters_of(config, set, demo_defaults(), **said), json)
-
-
-def demo_defaults() -> dict[str, Any]:
-    """The rules for a crawl of programming documentation: without those of C4 and FineWeb that no
-    page with code passes."""
-    from jobs.filter import default_rules
-
-    prose_only = ("c4_curly_bracket", "c4_sentences", "fineweb_char_dup")
-    kept = {name: rule for name, rule in default_rules().items() if name not in prose_only}
-    return {"filter": {"rules": kept}}
 
 
 @app.command()
@@ -219,7 +230,9 @@ def generate(
 
 add_whole(run)
 add_whole(plan)
-app.command("sample")(with_options(sample, SampleParameters))
+app.command("sample", cls=with_sections([STEPS["sample"]], own=True, values=sample_values))(
+    with_options(sample, SampleParameters)
+)
 for _step in of_chain():
     add_step(_step)
 app.add_typer(look.app)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.chain.parameters import PipelineParameters, from_sources
-from model.presets import PRESETS
+from model.presets import DEFAULT_PRESET, PRESETS
 
 LAKE = "./lake"
 Root = Annotated[
@@ -23,7 +23,9 @@ Name = Annotated[
 ]
 Preset = Annotated[
     str | None,
-    typer.Option(help=f"Model and training to start from: {', '.join(PRESETS)} [default: tiny]"),
+    typer.Option(
+        help=f"Model and training to start from: {', '.join(PRESETS)}", show_default=DEFAULT_PRESET
+    ),
 ]
 Without = Annotated[
     list[str] | None, typer.Option("--without", help="A step to leave out; repeatable")

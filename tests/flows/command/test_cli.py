@@ -85,14 +85,6 @@ def test_a_lake_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path: Pat
     assert "Traceback" not in result.stderr
 
 
-def test_help_shows_types_defaults_and_units(tmp_path: Path) -> None:
-    text = gristmill("tokenize", "--help", cwd=tmp_path).stdout
-    (line,) = [line for line in text.splitlines() if "--file-tokens" in line]
-    assert "<int>" in line
-    assert "(tokens)" in text
-    assert "default: (32000000)" in text
-
-
 def test_a_step_prints_exactly_one_json_object_and_a_second_call_is_a_hit(tmp_path: Path) -> None:
     page = (
         "<html><body><main><h1>Mill</h1><p>"
