@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from infra import storage
 from infra.errors import GristmillError
 from infra.lake.rows import Stack, stacks_of
-from infra.lake.shards import name_of
+from infra.lake.shards import name_of, note_of
 from infra.manifest import MANIFEST_NAME, SHARDS, SHORT, FileEntry, Manifest
 
 READERS = 8
@@ -128,7 +128,7 @@ class Artifact:
         """What else must go for a shard's file to be made again."""
         if not path.startswith(f"{SHARDS}/"):
             return ""
-        return f" and {self.at_root(SHARDS)}/{name_of(path)}.json"
+        return f" and {note_of(self.lake_root, name_of(path))}"
 
 
 def file_list(files: Iterable[FileEntry]) -> bytes:

@@ -15,7 +15,7 @@ from infra.lake import Artifact, Lake, shards
 from infra.lake.parquet import RowsFile
 from infra.lake.rows import Stack, read_rows, stacks_of
 from infra.lake.shards import NewShard, ShardMap
-from infra.manifest import Counts, FileEntry, Identity
+from infra.manifest import REJECTED_ROWS, Counts, FileEntry, Identity
 from jobs.crawl import MAX_PAGE_BYTES
 from jobs.crawl.bundles import Bundle, Piece
 from jobs.extract import KEPT, Extract
@@ -186,7 +186,8 @@ def tokenized(lake: Lake, documents: Artifact) -> Artifact:
             files.append(out.entry)
             described.append({"path": path, "row_groups": sizes})
         splits[split] = {"files": described}
-    with RowsFile(lake.root, f"{writer.artifact.path}/_rejected/x-0.parquet", REJECTED) as out:
+    path = f"{writer.artifact.path}/{REJECTED_ROWS}/x-0.parquet"
+    with RowsFile(lake.root, path, REJECTED) as out:
         row = dict(zip(("doc_id", "shard", "row"), silent[:3], strict=True))
         rejected = {**row, "source": "b", "reject_reason": "no_tokens"}
         out.write(pa.RecordBatch.from_pylist([rejected], REJECTED))

@@ -10,7 +10,7 @@ import pytest
 
 from infra import storage
 from infra.errors import GristmillError, UsageError
-from infra.lake import Lake
+from infra.lake import Lake, shards
 from infra.lake.artifact import file_list, list_name
 from infra.manifest import INLINE_FILES, MANIFEST_NAME, Counts, FileEntry, Manifest
 from tests.infra.lake.artifacts import (
@@ -70,7 +70,7 @@ def test_for_a_missing_shard_its_note_must_go_too(lake: Lake) -> None:
     made = make_of_shards(lake, DEDUP, "map/ab")
     uri = storage.join(lake.root, made.files[0].path)
     storage.delete(uri)
-    note = f"{lake.root}/shards/map/ab.json"
+    note = shards.note_of(lake.root, "map/ab")
     remedy = f"delete {lake.artifact(DEDUP).uri} and {note} and run the step again"
     with pytest.raises(GristmillError, match=f"^{re.escape(uri)}: no bytes.*{re.escape(remedy)}$"):
         lake.artifact(DEDUP).require()
@@ -78,8 +78,8 @@ def test_for_a_missing_shard_its_note_must_go_too(lake: Lake) -> None:
 
 
 def test_the_note_of_rejected_rows_is_their_shards(lake: Lake) -> None:
-    assert lake.artifact(DEDUP)._and_note("shards/map/_rejected/ab-1.parquet") == (
-        f" and {lake.root}/shards/map/ab.json"
+    assert lake.artifact(DEDUP)._and_note("shards/map/_rejected/__rows/ab-1.parquet") == (
+        f" and {lake.root}/shards/map/__notes/ab.json"
     )
 
 
