@@ -8,6 +8,8 @@ standard output.
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from importlib import metadata
+from platform import python_version
 from typing import Annotated, Any
 
 import typer
@@ -36,18 +38,42 @@ from flows.command.sections import with_sections
 from flows.running.children import Children, Outcome
 from infra.errors import GristmillError, UsageError
 from infra.lake import Lake
+from infra.manifest import revision
 from infra.parameters import build
 from infra.step import Launch, Step, Task, summary
 from jobs.sample import SampleParameters, environment
 from jobs.spark.settings import require_shared
 
 app = typer.Typer(
-    help="Raw web crawl to evaluated, registered language model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 INTERRUPTED = 130
 DEMO_SOURCE = "pydoc"
+
+
+def print_version(asked: bool) -> None:
+    """Version, Python's, and the revision of the code where it is a checkout; ends the call."""
+    if asked:
+        here = revision()
+        code = f", revision {here}" if here else ""
+        console.text(f"gristmill {metadata.version('gristmill')} (Python {python_version()}{code})")
+        raise typer.Exit
+
+
+@app.callback()
+def gristmill(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Versions of this program and of Python",
+            callback=print_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """Raw web crawl to evaluated, registered language model."""
 
 
 def add_step(step: Step) -> None:

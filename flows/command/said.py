@@ -44,6 +44,10 @@ Reference = Annotated[
     str, typer.Argument(help="Folder, kind/name/digest, kind/name, or first digits of a digest")
 ]
 
+Compared = Annotated[
+    str, typer.Argument(help="Folder, kind/name/digest, kind/name, first digits, or a run's name")
+]
+
 
 def parameters_of(
     config: Path | None,
