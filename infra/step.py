@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 from infra.crawl import Source, crawl_digest
 from infra.lake import Artifact, Lake
+from infra.lake.rows import DOCUMENTS as DOCUMENTS
 from infra.lake.shards import ShardMap
 from infra.manifest import SHORT, Identity, Manifest
 from infra.parameters import build, identity_of, plain
 
 CRAWL = "crawl"
 """The role of raw crawl files: they are bound by the user's input, no step of a run makes them."""
-DOCUMENTS = "documents"
 
 
 class Launch(StrEnum):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from infra import storage
@@ -192,13 +193,14 @@ def tokenized(lake: Lake, documents: Artifact) -> Artifact:
         rejected = {**row, "source": "b", "reject_reason": "no_tokens"}
         out.write(pa.RecordBatch.from_pylist([rejected], REJECTED))
     schema = [{"name": field.name, "type": str(field.type)} for field in WRITTEN]
-    writer.commit(Counts(), files=[*files, out.entry], schema=schema, details={"splits": splits})
+    details = {"splits": splits, "dtype": "uint16"}
+    writer.commit(Counts(), files=[*files, out.entry], schema=schema, details=details)
     return Artifact(lake.root, "tokens", "default", writer.artifact.digest)
 
 
 def token_row(doc_id: bytes, split: str, size: int) -> dict[str, Any]:
     """So many tokens of a document."""
-    packed = bytes(2 * size)
+    packed = np.arange(size, dtype="<u2").tobytes()
     row = {"doc_id": doc_id, "source": "a", "tokens": packed, "n_tokens": size, "n_bytes": size}
     return {**row, "split": split}
 
