@@ -1,6 +1,7 @@
 # make demo: raw crawl to registered model.  make test: all tests; make test-fast: those under two minutes.
-# make bench: measurements for tests/benchmarks/RESULTS.md.  All prepare .venv and Java first.
-.PHONY: demo test test-fast bench prepare check lock clean
+# make bench: measurements for tests/benchmarks/RESULTS.md.  make reference: docs/reference from the declarations.
+# All prepare .venv and Java first.
+.PHONY: demo test test-fast bench prepare check lock reference clean
 
 BIN := .venv/bin
 
@@ -23,6 +24,9 @@ bench: prepare
 
 check: prepare
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+reference: prepare
+	@$(BIN)/python -m flows.reference
 
 lock: prepare
 	@infra/setup/lock.sh

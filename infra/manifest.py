@@ -26,7 +26,10 @@ INLINE_FILES = 1000
 SHARDS = "shards"
 """The folder of a lake that holds the shards of all artifacts."""
 REJECTED = "_rejected"
-"""The folder of an artifact, or of a map's shards, whose files hold rejected rows."""
+"""The folder of an artifact, or of a map's shards, below which files hold rejected rows."""
+REJECTED_ROWS = f"{REJECTED}/__rows"
+"""Where those files lie: as data, pyarrow, pandas and Spark read no folder that begins with `_`,
+`datasets` none that begins with `__`."""
 FORMAT = 3
 SHORT = 12
 TOOLS = (
@@ -124,7 +127,7 @@ class FileEntry:
     """One file of an artifact.
 
     path    below the lake's root: a shard's (`shards/extract/...`) or one of the artifact's own;
-            what lies in a folder `_rejected` holds rejected rows
+            what lies below a folder `_rejected` holds rejected rows
     rows    0 for files that are not Parquet
     shard   for rows of documents: which shard of the artifact the file belongs to, -1 for a file
             that belongs to none

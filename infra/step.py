@@ -7,20 +7,20 @@ knows its identity, hence the digest, hence whether the artifact is there, witho
 and travels to a child process as JSON.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 from infra.crawl import Source, crawl_digest
 from infra.lake import Artifact, Lake
+from infra.lake.rows import DOCUMENTS as DOCUMENTS
 from infra.lake.shards import ShardMap
 from infra.manifest import SHORT, Identity, Manifest
 from infra.parameters import build, identity_of, plain
 
 CRAWL = "crawl"
 """The role of raw crawl files: they are bound by the user's input, no step of a run makes them."""
-DOCUMENTS = "documents"
 
 
 class Launch(StrEnum):
@@ -73,6 +73,12 @@ class Step:
                 leaves it out too
     rate        first guess of time and rows
     maps        its row-by-row work, done shard by shard (`infra.lake.shards`)
+
+    What its artifact holds, for the reference:
+
+    files       the artifact's own files: name or glob below its folder -> what it is
+    details     key of the manifest's details -> what it says
+    reasons     why it rejects a row: reason -> what it means
     """
 
     name: str
@@ -88,6 +94,9 @@ class Step:
     optional: bool = False
     rate: Rate = Rate(0.01)
     maps: Callable[["Task"], tuple[ShardMap, ...]] = field(default=no_maps, compare=False)
+    files: Mapping[str, str] = field(default_factory=dict, compare=False)
+    details: Mapping[str, str] = field(default_factory=dict, compare=False)
+    reasons: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def plays(self) -> str:

@@ -111,6 +111,19 @@ STEP = Step(
     optional=True,
     rate=Rate(0.01, kept=0.9),
     maps=maps,
+    files={"part-*.parquet": "which rows it keeps, one file for a range of shards"},
+    details={
+        "buckets": "LSH buckets of two or more documents",
+        "capped_buckets": "those above `bucket_cap`",
+        "largest_bucket": "documents in the largest",
+        "candidate_pairs": "pairs that were compared",
+        "near_pairs": "pairs whose similarity reaches the threshold",
+        "near_clusters": "connected components of these pairs",
+    },
+    reasons={
+        "exact_duplicate": "its normalised text is that of another document",
+        "near_duplicate": "its similarity to a kept document of its cluster reaches the threshold",
+    },
 )
 
 

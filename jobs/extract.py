@@ -27,7 +27,7 @@ from infra.lake.shards import NewShard, ShardMap
 from infra.manifest import Counts, Manifest
 from infra.parameters import identity_of, option, parameters
 from infra.step import CRAWL, DOCUMENTS, Launch, Rate, Step, Task
-from jobs.crawl import MAX_PAGE_BYTES, Found, records
+from jobs.crawl import MAX_PAGE_BYTES, REASONS, Found, records
 from jobs.crawl.bundles import Bundle, Piece, bundles
 from jobs.page.document import OF_REJECTED, SCHEMA, batch_of, document
 from jobs.page.reading import PAGE_BUDGET, page_reader
@@ -81,6 +81,11 @@ STEP = Step(
     funnel=True,
     rate=Rate(0.02, kept=0.5),
     maps=maps,
+    details={
+        "crawl": "the crawl files: address, size and content of each",
+        "bytes_in": "bytes of the crawl files",
+    },
+    reasons=REASONS,
 )
 
 

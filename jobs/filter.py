@@ -150,6 +150,10 @@ STEP = Step(
     optional=True,
     rate=Rate(0.004, kept=0.5),
     maps=maps,
+    reasons={
+        rules.LANGUAGE: "its language is not among `filter.languages`; asked before all rules",
+        "<a rule's name>": "the first rule of `filter.rules` that is not true of it",
+    },
 )
 
 

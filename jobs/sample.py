@@ -22,7 +22,7 @@ from infra.parameters import option, parameters
 from infra.process import die_with_parent, emit, emit_failure
 from infra.step import Launch, Rate, Step, Task
 from jobs.crawl.writing import warc
-from jobs.page.documentation import LIBRARIES, chosen, modules, rendered
+from jobs.page.documentation import LIBRARIES, REASONS, chosen, modules, rendered
 
 HOST = "pydoc.example.invalid"
 DATE = "2026-01-01T00:00:00Z"
@@ -53,6 +53,8 @@ STEP = Step(
     module="jobs.sample",
     launch=Launch.CHILD,
     rate=Rate(60.0, "run"),
+    files={"pydoc-*.warc.gz": "a WARC file: a request and a response record for each page"},
+    reasons=REASONS,
 )
 
 

@@ -87,6 +87,18 @@ STEP = Step(
     funnel=True,
     rate=Rate(0.004),
     maps=maps,
+    files={"part-*.parquet": "rows of one split in the seeded order, row groups of many tokens"},
+    details={
+        "dtype": "the packed type of `tokens`, little-endian",
+        "vocab_size": "token types of the tokenizer",
+        "eos_id": "id of the end of text that closes a document; -1: none",
+        "tokenizer": "digest of the tokenizer",
+        "tokenizer_type": "bpe, bytes or chars",
+        "rows": "rows of all files; a document that `split_by: tail` cuts has two",
+        "splits": "train and val: tokens, bytes of text, documents, and the files in order, each"
+        " with the tokens of its row groups",
+    },
+    reasons={"no_tokens": "the tokenizer gives no token for its text"},
 )
 
 

@@ -61,6 +61,18 @@ STEP = Step(
     module="jobs.tokenizer",
     launch=Launch.SPARK,
     rate=Rate(0.003),
+    files={
+        "tokenizer.json": "the tokenizer, as `tokenizers.Tokenizer.from_file` reads it",
+        "config.json": "type, vocab_size and eos_id (-1: no end of text)",
+    },
+    details={
+        "type": "bpe, bytes or chars",
+        "vocab_size": "token types",
+        "eos_id": "id of the end of text; -1: none",
+    },
+    reasons={
+        "not_sampled": "the tokenizer did not learn from it; later steps read it all the same"
+    },
 )
 TEXTS = pa.schema([("text", pa.string())])
 

@@ -120,6 +120,7 @@ PRESETS: dict[str, Preset] = {
     "gpt2_small": Preset(gpt2_small, {"tokenizer": {"vocab_size": 50304}}),
     "llama_7b": Preset(llama_7b, {"tokenizer": {"vocab_size": 32000}}),
 }
+DEFAULT_PRESET = "tiny"
 
 
 def values_of(name: str) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,31 @@ TRAIN = Step(
     module="model.train",
     launch=Launch.TORCHRUN,
     rate=Rate(0.2, "step"),
+    files={
+        "model.safetensors": "the final weights",
+        "model.json": "the shape of the model",
+        "step-*/*": "a checkpoint: tensors of each process, where their chunks are, the trainer's"
+        " state, and COMPLETE, written last",
+    },
+    details={
+        "val_loss": "loss of the final weights on the whole validation split, nats per token",
+        "val_bits_per_byte": "the same in bits per byte of text",
+        "steps": "optimizer steps that were made",
+        "final_step": "the step whose weights are final",
+        "best_step": "the step of the least validation loss",
+        "stopped_early": "whether `patience` ended it",
+        "parameters": "weights of the model",
+        "tokens_seen": "predicted tokens",
+        "epochs": "how often the training split was gone through",
+        "dropped_tokens_an_epoch": "tokens behind the last whole sequence of each row group",
+        "tokens_per_second": "over the last attempt",
+        "peak_memory_bytes_a_process": "of the process that used most",
+        "processes": "training processes of the last attempt",
+        "curve": "points of step, training loss, validation loss or null",
+        "model": "the shape of the model, its vocabulary filled in",
+        "tokenizer": "digest of the tokenizer",
+        "tokens": "digest of the tokens",
+    },
 )
 EVALUATE = Step(
     name="evaluate",
@@ -25,6 +50,19 @@ EVALUATE = Step(
     module="model.evaluate",
     launch=Launch.CHILD,
     rate=Rate(20.0, "run"),
+    files={
+        "scores.json": "the scores, over all and by source",
+        "samples.json": "prompts, each with the model's continuation",
+    },
+    details={
+        "checkpoint": "digest of the checkpoints",
+        "val_loss": "nats per token on the validation split",
+        "perplexity": "its exponential",
+        "val_bits_per_byte": "bits per byte of text: comparable between tokenizers",
+        "val_tokens": "tokens that were predicted",
+        "val_bytes": "bytes of text that they stand for",
+        "per_source": "the same five for each source",
+    },
 )
 EXPORT = Step(
     name="export",
@@ -36,5 +74,17 @@ EXPORT = Step(
     module="model.export.step",
     launch=Launch.CHILD,
     rate=Rate(5.0, "run"),
+    files={
+        "model.safetensors": "the weights under Hugging Face's names",
+        "config.json": "architecture and shape, as `transformers` reads them",
+        "generation_config.json": "the ids that begin and end a text",
+        "tokenizer.json": "the tokenizer",
+        "tokenizer_config.json": "how `transformers` loads it",
+    },
+    details={
+        "architecture": "the class of `transformers`",
+        "parameters": "weights of the model",
+        "dtype": "type of the written weights",
+    },
 )
 STEPS: tuple[Step, ...] = (TRAIN, EVALUATE, EXPORT)

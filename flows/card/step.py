@@ -24,4 +24,13 @@ REPORT = Step(
     module="flows.card.write",
     launch=Launch.HERE,
     rate=Rate(5.0, "run"),
+    files={"report.html": "the report card, one self-contained page"},
+    details={
+        "report": "the page's file",
+        "val_bits_per_byte": "what the model scored",
+        "champion": "whether it became the champion",
+        "registered_model": "its name in MLflow's registry",
+        "model_version": "its version there",
+        "funnel": "rows in, out and rejected, and bytes, of each step",
+    },
 )

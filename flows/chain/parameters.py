@@ -25,7 +25,7 @@ from flows.chain.steps import of_chain, optional
 from infra import storage
 from infra.errors import UsageError, nearest
 from infra.parameters import explain, field_types
-from model.presets import PRESETS, values_of
+from model.presets import DEFAULT_PRESET, PRESETS, values_of
 
 NO_SECRET = r"^(?!([\w.-]+=)?https?://[^/?#]*@)(?!([\w.-]+=)?https?://[^?#]*[?#])"
 """What Prefect's page may be told, which stores it before any code of ours sees it: a web address
@@ -64,7 +64,7 @@ class RunParameters(BaseModel):
         json_schema_extra={"position": 2},
     )
     preset: str = Field(
-        "tiny",
+        DEFAULT_PRESET,
         description="Model and training to start from",
         json_schema_extra={"position": 3, "enum": list(PRESETS)},
     )
@@ -78,9 +78,9 @@ class RunParameters(BaseModel):
     @classmethod
     def _over_the_preset(cls, values: Any) -> Any:
         """Sections start from the preset's values."""
-        if not isinstance(values, dict) or values.get("preset", "tiny") not in PRESETS:
+        if not isinstance(values, dict) or values.get("preset", DEFAULT_PRESET) not in PRESETS:
             return values
-        return merged(values_of(values.get("preset", "tiny")), values)
+        return merged(values_of(values.get("preset", DEFAULT_PRESET)), values)
 
     @field_serializer("input")
     def _without_secrets(self, value: list[str]) -> list[str]:

@@ -11,6 +11,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from importlib import metadata
+from platform import python_version
 from typing import Annotated, Any
 
 import typer
@@ -35,23 +37,48 @@ from flows.command.said import (
     Without,
     parameters_of,
 )
+from flows.command.sections import with_sections
 from flows.command.serve import serve, where_secrets_are
 from flows.running.children import Children, Outcome, log_file
 from infra.errors import GristmillError, UsageError
 from infra.failures import failure_in, with_log
 from infra.lake import Artifact, Lake
+from infra.manifest import revision
 from infra.parameters import build
 from infra.step import Launch, Step, Task, summary
 from jobs.sample import SampleParameters, environment
 from jobs.spark.settings import require_shared
 
 app = typer.Typer(
-    help="Raw web crawl to evaluated, registered language model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 INTERRUPTED = 130
 DEMO_SOURCE = "pydoc"
+
+
+def print_version(asked: bool) -> None:
+    """Version, Python's, and the revision of the code where it is a checkout; ends the call."""
+    if asked:
+        here = revision()
+        code = f", revision {here}" if here else ""
+        console.text(f"gristmill {metadata.version('gristmill')} (Python {python_version()}{code})")
+        raise typer.Exit
+
+
+@app.callback()
+def gristmill(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Versions of this program and of Python",
+            callback=print_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """Raw web crawl to evaluated, registered language model."""
 
 
 def add_step(step: Step) -> None:
@@ -81,7 +108,8 @@ def add_step(step: Step) -> None:
         execute(chain(parameters, step.name, whole=False), json, begun)
 
     make_one.__doc__ = f"{step.help} Writes `{step.kind}`."
-    app.command(step.name)(with_options(make_one, step.parameters))
+    command = with_sections([step], own=True)
+    app.command(step.name, cls=command)(with_options(make_one, step.parameters))
 
 
 def execute(tasks: list[Task], as_json: bool, begun: Artifact | None = None) -> None:
@@ -113,8 +141,17 @@ def sample(own: dict[str, Any], root: Root = None, name: Name = None, json: Json
 
 def sample_task(root: str, name: str, own: dict[str, Any]) -> Task:
     """The task that makes the demo's crawl."""
-    values = {"environment": environment(), **own}
-    return Task(STEPS["sample"], Lake.at(root), name, build(SampleParameters, values, "sample"))
+    return Task(STEPS["sample"], Lake.at(root), name, sample_parameters(own))
+
+
+def sample_values(parameters: PipelineParameters, step: Step) -> SampleParameters:
+    """What the help of `sample` shows: no part of a run's parameters."""
+    return sample_parameters({})
+
+
+def sample_parameters(own: dict[str, Any]) -> SampleParameters:
+    """The sample's parameters on this machine, with what the user said."""
+    return build(SampleParameters, {"environment": environment(), **own}, "sample")
 
 
 def add_whole(act: Callable[[PipelineParameters, bool], None]) -> None:
@@ -135,7 +172,7 @@ def add_whole(act: Callable[[PipelineParameters, bool], None]) -> None:
         act(parameters_of(config, set, **said), json)
 
     with_parameters.__doc__ = act.__doc__
-    app.command(act.__name__)(with_parameters)
+    app.command(act.__name__, cls=with_sections(of_chain()))(with_parameters)
 
 
 def run(parameters: PipelineParameters, as_json: bool) -> None:
@@ -176,7 +213,17 @@ def plan(parameters: PipelineParameters, as_json: bool) -> None:
         console.plan_table(lines)
 
 
-@app.command()
+def demo_defaults() -> dict[str, Any]:
+    """The rules for a crawl of programming documentation: without those of C4 and FineWeb that no
+    page with code passes."""
+    from jobs.filter import default_rules
+
+    prose_only = ("c4_curly_bracket", "c4_sentences", "fineweb_char_dup")
+    kept = {name: rule for name, rule in default_rules().items() if name not in prose_only}
+    return {"filter": {"rules": kept}}
+
+
+@app.command(cls=with_sections(of_chain(), base=demo_defaults))
 def demo(
     root: Root = None,
     pages: Annotated[int, typer.Option(help="Pages of the sample at most (pages)", min=1)] = 3000,
@@ -190,16 +237,6 @@ def demo(
         console.outcome(children.make(task), json)
     said: dict[str, Any] = {"root": root, "name": "demo", "input": [task.artifact.uri]}
     run(parameters_of(config, set, demo_defaults(), **said), json)
-
-
-def demo_defaults() -> dict[str, Any]:
-    """The rules for a crawl of programming documentation: without those of C4 and FineWeb that no
-    page with code passes."""
-    from jobs.filter import default_rules
-
-    prose_only = ("c4_curly_bracket", "c4_sentences", "fineweb_char_dup")
-    kept = {name: rule for name, rule in default_rules().items() if name not in prose_only}
-    return {"filter": {"rules": kept}}
 
 
 @app.command()
@@ -233,7 +270,9 @@ def generate(
 
 add_whole(run)
 add_whole(plan)
-app.command("sample")(with_options(sample, SampleParameters))
+app.command("sample", cls=with_sections([STEPS["sample"]], own=True, values=sample_values))(
+    with_options(sample, SampleParameters)
+)
 for _step in of_chain():
     add_step(_step)
 app.add_typer(look.app)

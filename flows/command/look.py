@@ -1,4 +1,4 @@
-"""The subcommands that look at a lake or clear it up: ls, show, lineage, why, rm, gc."""
+"""The subcommands that look at a lake or clear it up: ls, show, lineage, diff, why, rm, gc."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,9 @@ import typer
 
 from flows.chain.steps import kinds
 from flows.command import console
-from flows.command.said import LAKE, Json, Reference, Root
+from flows.command.difference_table import print_differences
+from flows.command.differences import differences, named
+from flows.command.said import LAKE, Compared, Json, Reference, Root
 from flows.command.why import why as why_of
 from infra.errors import DamagedError, UsageError, nearest
 from infra.lake import Artifact, Lake
@@ -69,6 +71,17 @@ def lineage(reference: Reference, root: Root = None, json: Json = False) -> None
     else:
         console.artifact_table(found)
         console.crawl_files(crawl)
+
+
+@app.command()
+def diff(left: Compared, right: Compared, root: Root = None, json: Json = False) -> None:
+    """What differs between two artifacts or runs: parameters, versions, inputs, counts, scores."""
+    lake = Lake.at(root or LAKE)
+    found = differences(lake, named(lake, left), named(lake, right))
+    if json:
+        console.one_object(found)
+    else:
+        print_differences(found)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """A step's declared parameters as options of the command.
 
-Names, types, defaults and units come from the declaration alone.
+Names, types and units come from the declaration alone; what runs where an option is not given is
+for the run's parameters to say (`flows.command.sections` shows it).
 """
 
 import dataclasses
@@ -12,6 +13,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 SIMPLE = (int, float, str, bool)
+PANEL = "Parameters of this step"
+"""By its panel a parameter's option is told from the options of the command itself."""
 
 
 def simple_type(annotation: Any) -> Any:
@@ -23,22 +26,21 @@ def simple_type(annotation: Any) -> Any:
     return None
 
 
-def option_fields(parameters: type) -> dict[str, tuple[Any, str, str]]:
-    """Field -> (option type, help, default as shown), for the parameters that can be options."""
+def option_fields(parameters: type) -> dict[str, tuple[Any, str]]:
+    """Field -> (option type, help), for the parameters that can be options."""
     hints = typing.get_type_hints(parameters)
     infos = parameters.__pydantic_fields__  # type: ignore[attr-defined]
     found = {}
     for field in dataclasses.fields(parameters):
         kind = simple_type(hints[field.name])
         if kind is not None:
-            default = infos[field.name].get_default(call_default_factory=True)
             choices = (
                 typing.get_args(hints[field.name])
                 if typing.get_origin(hints[field.name]) is Literal
                 else ()
             )
             text = infos[field.name].description + (f" ({' | '.join(choices)})" if choices else "")
-            found[field.name] = (kind, text, str(default))
+            found[field.name] = (kind, text)
     return found
 
 
@@ -59,12 +61,10 @@ def with_options(function: Callable[..., None], parameters: type | None) -> Call
             default=None,
             annotation=Annotated[
                 typing.Optional[kind],  # noqa: UP045 - the type is known at run time only
-                typer.Option(
-                    help=text, show_default=shown, rich_help_panel="Parameters of this step"
-                ),
+                typer.Option(help=text, rich_help_panel=PANEL),
             ],
         )
-        for name, (kind, text, shown) in fields.items()
+        for name, (kind, text) in fields.items()
         if name not in taken
     ]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.chain.parameters import PipelineParameters, from_sources
-from model.presets import PRESETS
+from model.presets import DEFAULT_PRESET, PRESETS
 
 LAKE = "./lake"
 Root = Annotated[
@@ -25,7 +25,9 @@ Name = Annotated[
 ]
 Preset = Annotated[
     str | None,
-    typer.Option(help=f"Model and training to start from: {', '.join(PRESETS)} [default: tiny]"),
+    typer.Option(
+        help=f"Model and training to start from: {', '.join(PRESETS)}", show_default=DEFAULT_PRESET
+    ),
 ]
 Without = Annotated[
     list[str] | None, typer.Option("--without", help="A step to leave out; repeatable")
@@ -42,6 +44,10 @@ Json = Annotated[
 ]
 Reference = Annotated[
     str, typer.Argument(help="Folder, kind/name/digest, kind/name, or first digits of a digest")
+]
+
+Compared = Annotated[
+    str, typer.Argument(help="Folder, kind/name/digest, kind/name, first digits, or a run's name")
 ]
 
 

@@ -11,13 +11,17 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from infra import storage
-from infra.errors import DamagedError, UsageError
+from infra.errors import DamagedError, GristmillError, UsageError
 from infra.lake.artifact import Artifact
 from infra.lake.collect import Freed, InUse, collecting, remove_shards
+from infra.lake.rejected import Chosen, every, rejected_rows
+from infra.lake.rows import DOCUMENTS
 from infra.lake.shards import name_of
 from infra.lake.writer import ALIVE, USES, WORK, Writer, claim_of
 from infra.manifest import FORMAT, MANIFEST_NAME, SHARDS, SHORT, Identity, Manifest
@@ -181,6 +185,28 @@ class Lake:
                 if parent and all(parent.digest != known.digest[:SHORT] for known in found):
                     found.append(Artifact(self.root, parent.kind, parent.name, digest))
         return found
+
+    def rejected(
+        self, artifact: Artifact, columns: Sequence[str] = ("url",), chosen: Chosen = every
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows that the artifact's own step rejected: `reject_reason`, `detail`, and columns of
+        the documents that it was made from.
+
+        chosen  which rows to give, by their reasons; asked before anything is looked up
+
+        Raises GristmillError where these documents are gone.
+        """
+        manifest = artifact.require()
+        digest = manifest.inputs.get(DOCUMENTS)
+        if digest is None:
+            return rejected_rows(self.root, manifest, None, columns, chosen)
+        for each in self.artifacts():
+            if each.digest == digest[:SHORT]:
+                return rejected_rows(self.root, manifest, each.require(), columns, chosen)
+        raise GristmillError(
+            f"{artifact.path}: the documents that it was made from ({digest[:SHORT]}) are gone;"
+            " run their step again"
+        )
 
     def remove(self, artifact: Artifact) -> None:
         """Delete an artifact, finished, damaged or half-written; its shards stay until `collect`.

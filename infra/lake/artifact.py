@@ -1,16 +1,17 @@
 """An artifact's place in the lake, and its manifest, verified."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra import storage
-from infra.errors import DamagedError, GristmillError
+from infra.errors import DamagedError, GristmillError, UsageError, nearest
 from infra.lake.damage import Damage, Stored
-from infra.lake.rows import Stack, stacks_of
+from infra.lake.rows import Stack, read_rows, stacks_of
+from infra.lake.tokens import Tokens, documents_in, dtype_of, row_groups, split_of
 from infra.manifest import MANIFEST_NAME, SHORT, FileEntry, Manifest
 
 LIST_CHARS = 32
@@ -107,6 +108,38 @@ class Artifact:
     def stacks(self) -> list[Stack]:
         """The shards of an artifact with rows of documents."""
         return stacks_of(self.require())
+
+    def documents(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows that are left after every step, in the order of the shards.
+
+        columns  of them, in this order; None: all (text too)
+
+        Raises UsageError for an artifact without documents, and for a column that they lack.
+        """
+        manifest = self.require()
+        stacks = stacks_of(manifest)
+        known = [field["name"] for field in manifest.schema]
+        wanted = known if columns is None else list(columns)
+        if not stacks:
+            raise UsageError(f"{self.path}: holds no documents; ask what it was made from")
+        for name in wanted:
+            if name not in known:
+                raise UsageError(f"{self.path}: no column '{name}'{nearest(name, known)}")
+        return (
+            batch.select(wanted)
+            for stack in stacks
+            for batch in read_rows(self.lake_root, stack, wanted)
+        )
+
+    def tokens(self, split: str = "train") -> Iterator[tuple[bytes, Tokens]]:
+        """(doc_id, tokens) of each document of a split, in the seeded order of its files; with
+        `split_by: tail` a document is in both splits.
+
+        Raises GristmillError for an artifact without this split.
+        """
+        manifest = self.require()
+        found, dtype = split_of(self.uri, manifest, split), dtype_of(manifest)
+        return (row for group in row_groups(self.uri, found) for row in documents_in(group, dtype))
 
     def at_root(self, path: str) -> str:
         """The URI of a path below the lake's root."""

@@ -27,6 +27,8 @@ from infra.manifest import Manifest
 BATCH_ROWS = 256
 ROW = "row"
 REASON = "reject_reason"
+DOCUMENTS = "documents"
+"""The role of an artifact whose rows are documents, to a step that reads it."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 A shard is named by the digest of (map, its version, the parameters that matter to it, what it was
 made from). Its files lie under `shards/<map>/`, each under a name of its own attempt;
-`shards/<map>/<digest>.json`, its note, is written last, exclusively: what has none does not exist.
+`shards/<map>/__notes/<digest>.json`, its note, is written last, exclusively: what has none does not
+exist. Beside the kept rows lie only folders that no reader of a folder takes for data.
 Two runs that need the same shard at once: one makes it, the other waits and uses it.
 """
 
@@ -19,11 +20,12 @@ import pyarrow as pa
 from infra import storage
 from infra.errors import DamagedError, TransientError
 from infra.lake.parquet import RowsFile
-from infra.manifest import REJECTED, SHARDS, Counts, FileEntry, digest_of
+from infra.manifest import REJECTED_ROWS, SHARDS, Counts, FileEntry, digest_of
 from infra.process import usage
 from infra.storage.claim import claim
 
 DIGEST_CHARS = 32
+NOTES = "__notes"
 Batches = Iterator[pa.RecordBatch]
 
 
@@ -101,7 +103,7 @@ class NewShard:
 
     def rows(self, schema: pa.Schema, *, rejected: bool = False) -> RowsFile:
         """A Parquet file of the shard, to be entered as a context."""
-        folder = (SHARDS, self.map, REJECTED) if rejected else (SHARDS, self.map)
+        folder = (SHARDS, self.map, REJECTED_ROWS) if rejected else (SHARDS, self.map)
         path = "/".join([*folder, f"{self.digest}-{self._attempt}.parquet"])
         self._opened.append(RowsFile(self.root, path, schema))
         return self._opened[-1]
@@ -113,12 +115,13 @@ class NewShard:
 
 def note_of(root: str, name: str) -> str:
     """Where the note of a shard is."""
-    return storage.join(root, SHARDS, f"{name}.json")
+    shard_map, _, digest = name.partition("/")
+    return storage.join(root, SHARDS, shard_map, NOTES, f"{digest}.json")
 
 
 def there(root: str, shard_map: str) -> set[str]:
     """The names of all finished shards of a map, by one listing."""
-    listed = storage.list_names(storage.join(root, SHARDS, shard_map))
+    listed = storage.list_names(storage.join(root, SHARDS, shard_map, NOTES))
     notes = (info.path for info in listed if info.path.endswith(".json"))
     return {f"{shard_map}/{path.removesuffix('.json')}" for path in notes}
 
@@ -172,5 +175,5 @@ def _required(root: str, name: str) -> Shard:
 
 def name_of(path: str) -> str:
     """The name of the shard of a file: `extract/ab12` of `shards/extract/ab12-77.parquet`."""
-    folders = path.removeprefix(f"{SHARDS}/").replace(f"/{REJECTED}/", "/")
-    return folders.rpartition("-")[0]
+    _, shard_map, *_, leaf = path.split("/")
+    return f"{shard_map}/{leaf.rpartition('-')[0]}"

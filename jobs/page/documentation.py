@@ -38,7 +38,13 @@ SKIPPED = {
 """Modules with side effects, tests, copies of other packages."""
 CHILDREN = 2
 PARTS = 16
-REASONS = ("import_failed", "crashed", "too_large")
+IMPORT_FAILED, CRASHED, TOO_LARGE = "import_failed", "crashed", "too_large"
+REASONS = {
+    IMPORT_FAILED: "the module cannot be imported here, or pydoc raised an error on it",
+    CRASHED: "the module ended the process that imported it",
+    TOO_LARGE: "its page is larger than the limit",
+}
+"""Why a module has no page."""
 
 
 def modules() -> list[str]:
@@ -109,14 +115,14 @@ def render_part(
             for event in run_child(command, request.with_suffix(".log"), "sample", ENVIRONMENT):
                 seen += 1
                 if event["event"] != "page":
-                    failures["import_failed"] += 1
+                    failures[IMPORT_FAILED] += 1
                 elif event["bytes"] > max_page_bytes:
-                    failures["too_large"] += 1
+                    failures[TOO_LARGE] += 1
                 else:
                     pages[event["module"]] = Path(event["file"]).read_text(encoding="utf-8")
-            failures["crashed"] += len(left) - seen
+            failures[CRASHED] += len(left) - seen
             break
         except GristmillError:
-            failures["crashed"] += 1
+            failures[CRASHED] += 1
             left = left[seen + 1 :]
     return pages, +failures

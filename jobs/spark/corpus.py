@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 
 from infra.lake.parquet import RowsFile, batches
 from infra.lake.rows import Stack, read_rows
-from infra.manifest import REJECTED as REJECTED_FOLDER
-from infra.manifest import FileEntry
+from infra.manifest import REJECTED_ROWS, FileEntry
 from jobs.spark.documents import numbered
 from jobs.spark.order import keyed_hash, slot
 from jobs.spark.parts import attempt_name, write_partitions
@@ -156,7 +155,7 @@ class Corpus:
 
     def reject(self, place: int) -> dict[str, Any]:
         """Write one shard's documents without a token; the file's entry."""
-        path = f"{self.folder}/{REJECTED_FOLDER}/{attempt_name(f'no-tokens-{place:05d}')}"
+        path = f"{self.folder}/{REJECTED_ROWS}/{attempt_name(f'no-tokens-{place:05d}')}"
         with RowsFile(self.root, path, REJECTED) as file:
             for rows in self.rows(place, [*SURVEYED, "row_id"], 0):
                 empty = rows.filter(pc.equal(rows.column("n_tokens"), 0))

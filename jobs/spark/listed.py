@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from infra.lake.parquet import RowsFile
 from infra.lake.rows import Stack, read_rows
-from infra.manifest import REJECTED
+from infra.manifest import REJECTED_ROWS
 from jobs.spark.documents import numbered
 from jobs.spark.maps import tally
 from jobs.spark.parts import attempt_name, write_partitions
@@ -86,7 +86,7 @@ def write_range(
     sources: dict[str, list[int]] = {}
     counts = tally([], [])
     kept_file = RowsFile(root, f"{folder}/{name}", LISTED, grouped=True)
-    removed_file = RowsFile(root, f"{folder}/{REJECTED}/{name}", REMOVED, grouped=True)
+    removed_file = RowsFile(root, f"{folder}/{REJECTED_ROWS}/{name}", REMOVED, grouped=True)
     with kept_file as kept, removed_file as removed:
         for stack in stacks:
             known = labels.filter(pc.equal(labels["shard"], stack.shard)).to_pydict()

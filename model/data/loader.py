@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from infra.errors import GristmillError
+from infra.lake.tokens import Tokens
 from model.data.order import Integers, Order
-from model.data.split import Tokens, TokenSplit
+from model.data.split import TokenSplit
 
 
 @dataclass(frozen=True)

@@ -5,30 +5,11 @@ in a directory or on S3. Out: a row group at a time, its tokens as one array in 
 documents. No torch here.
 """
 
-from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from infra import storage
 from infra.errors import GristmillError
 from infra.lake import Artifact
-
-Tokens = npt.NDArray[np.unsignedinteger]
-
-
-class RowGroup(NamedTuple):
-    """Where a row group is and how many tokens the manifest says it has.
-
-    uri     its file; place: its number in the file
-    tokens  of all its documents together
-    """
-
-    uri: str
-    place: int
-    tokens: int
+from infra.lake.tokens import Tokens, dtype_of, row_groups, split_of, unpacked
 
 
 class TokenSplit:
@@ -44,22 +25,14 @@ class TokenSplit:
 
     def __init__(self, artifact: Artifact, split: str) -> None:
         manifest = artifact.require()
-        found = manifest.details.get("splits", {}).get(split)
-        if not found or not found["files"]:
-            raise GristmillError(
-                f"{artifact.uri}: no '{split}' split; tokenize more text or raise val_fraction"
-            )
+        found = split_of(artifact.uri, manifest, split)
         self.digest = manifest.digest
         self.name = split
         self.tokens = int(found["tokens"])
         self.bytes = int(found["bytes"])
         self.vocab_size = int(manifest.details["vocab_size"])
-        self.dtype = np.dtype(manifest.details["dtype"]).newbyteorder("<")
-        self.row_groups = [
-            RowGroup(artifact.file(file["path"]), index, count)
-            for file in found["files"]
-            for index, count in enumerate(file["row_groups"])
-        ]
+        self.dtype = dtype_of(manifest)
+        self.row_groups = row_groups(artifact.uri, found)
 
     def read(self, number: int) -> Tokens:
         """All tokens of row group `number`, in row order.
@@ -67,8 +40,7 @@ class TokenSplit:
         Raises GristmillError when they are not as many as the manifest says.
         """
         group = self.row_groups[number]
-        packed = _packed(self._columns(group, ["tokens"]).column("tokens"))
-        tokens: Tokens = np.frombuffer(packed, dtype=self.dtype)
+        tokens = unpacked(group.read(["tokens"]).column("tokens"), self.dtype)
         if len(tokens) != group.tokens:
             raise GristmillError(
                 f"{group.uri}: row group {group.place} has {len(tokens)} tokens, the manifest says"
@@ -78,28 +50,4 @@ class TokenSplit:
 
     def documents(self, number: int) -> pa.Table:
         """The row group's documents without their tokens: source, n_tokens, n_bytes."""
-        return self._columns(self.row_groups[number], ["source", "n_tokens", "n_bytes"])
-
-    def _columns(self, group: RowGroup, columns: list[str]) -> pa.Table:
-        with storage.open_read(group.uri) as stream:
-            return pq.ParquetFile(stream).read_row_group(
-                group.place, columns=columns, use_threads=False
-            )
-
-
-def _packed(column: pa.ChunkedArray) -> memoryview:
-    """The bytes of all rows one after another; of a single chunk without a copy.
-
-    Arrow keeps a binary column as offsets into one buffer. A chunk may be a slice of a longer one,
-    so its bytes begin at its own first offset, not at 0.
-    """
-    parts = []
-    for chunk in column.chunks:
-        _, offsets, data = chunk.buffers()
-        bounds = np.frombuffer(offsets, dtype=np.int32)[
-            chunk.offset : chunk.offset + len(chunk) + 1
-        ]
-        parts.append(
-            memoryview(data)[bounds[0] : bounds[-1]] if data is not None else memoryview(b"")
-        )
-    return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
+        return self.row_groups[number].read(["source", "n_tokens", "n_bytes"])

@@ -265,7 +265,7 @@ def test_signatures_are_made_once_for_any_threshold_and_cap(
     stamps = []
     for values in ({}, {"threshold": 0.5, "bucket_cap": 2, "max_source_loss": 1.0}):
         deduplicate(session, lake, documents, **values)
-        stamps.append({path.name: path.stat().st_mtime_ns for path in folder.iterdir()})
+        stamps.append({path.name: path.stat().st_mtime_ns for path in folder.rglob("*.*")})
     assert stamps[0] == stamps[1]
     assert len(stamps[0]) == 4  # of each shard the file and its note
 

@@ -156,12 +156,12 @@ def test_texts_are_encoded_once_for_any_seed_and_share(
 ) -> None:
     lake, documents, _ = made
     folder = Path(lake.root, "shards", "encoded")
-    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    before = {path.name: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
     shares = []
     for values in ({"seed": 5, "val_fraction": 0.1}, {"val_fraction": 0.5}):
         manifest = tokens(spark, lake, documents, **values).artifact.require()
         shares.append(manifest.details["splits"]["val"]["documents"])
-    after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    after = {path.name: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
     assert after.items() >= before.items()  # other tests may add to the lake
     listed = [f.path for f in manifest.files if f.path.startswith("shards/encoded/")]
     assert {Path(path).name for path in listed} <= before.keys()
@@ -217,7 +217,7 @@ def test_documents_without_a_token_are_rejected_by_name(
     assert [(row["shard"], row["row"]) for row in found] == [(0, 0), (2, 0), (2, 1)]
     assert {row["reject_reason"] for row in found} == {"no_tokens"}
     folder = Path(task.artifact.uri, "_rejected")
-    assert {path.name for path in folder.iterdir()} == {Path(path).name for path in paths}
+    assert {path.name for path in folder.rglob("*.parquet")} == {Path(path).name for path in paths}
 
 
 def test_a_tiny_corpus_still_has_one_document_to_validate_on(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from infra import storage
@@ -15,7 +16,7 @@ from infra.lake import Artifact, Lake, shards
 from infra.lake.parquet import RowsFile
 from infra.lake.rows import Stack, read_rows, stacks_of
 from infra.lake.shards import NewShard, ShardMap
-from infra.manifest import Counts, FileEntry, Identity
+from infra.manifest import REJECTED_ROWS, Counts, FileEntry, Identity
 from jobs.crawl import MAX_PAGE_BYTES
 from jobs.crawl.bundles import Bundle, Piece
 from jobs.extract import KEPT, Extract
@@ -186,18 +187,20 @@ def tokenized(lake: Lake, documents: Artifact) -> Artifact:
             files.append(out.entry)
             described.append({"path": path, "row_groups": sizes})
         splits[split] = {"files": described}
-    with RowsFile(lake.root, f"{writer.artifact.path}/_rejected/x-0.parquet", REJECTED) as out:
+    path = f"{writer.artifact.path}/{REJECTED_ROWS}/x-0.parquet"
+    with RowsFile(lake.root, path, REJECTED) as out:
         row = dict(zip(("doc_id", "row_id", "shard", "row"), silent[:4], strict=True))
         rejected = {**row, "source": "b", "reject_reason": "no_tokens"}
         out.write(pa.RecordBatch.from_pylist([rejected], REJECTED))
     schema = [{"name": field.name, "type": str(field.type)} for field in WRITTEN]
-    writer.commit(Counts(), files=[*files, out.entry], schema=schema, details={"splits": splits})
+    details = {"splits": splits, "dtype": "uint16"}
+    writer.commit(Counts(), files=[*files, out.entry], schema=schema, details=details)
     return Artifact(lake.root, "tokens", "default", writer.artifact.digest)
 
 
 def token_row(doc_id: bytes, split: str, size: int) -> dict[str, Any]:
     """So many tokens of a document."""
-    packed = bytes(2 * size)
+    packed = np.arange(size, dtype="<u2").tobytes()
     row = {"doc_id": doc_id, "source": "a", "tokens": packed, "n_tokens": size, "n_bytes": size}
     return {**row, "split": split}
 

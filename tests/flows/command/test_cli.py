@@ -5,6 +5,7 @@ Help, one-line errors with exit code 2, JSON on standard output, nothing written
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,14 +93,6 @@ def test_a_lake_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path: Pat
     assert "Traceback" not in result.stderr
 
 
-def test_help_shows_types_defaults_and_units(tmp_path: Path) -> None:
-    text = gristmill("tokenize", "--help", cwd=tmp_path).stdout
-    (line,) = [line for line in text.splitlines() if "--file-tokens" in line]
-    assert "<int>" in line
-    assert "(tokens)" in text
-    assert "default: (32000000)" in text
-
-
 def test_a_step_prints_exactly_one_json_object_and_a_second_call_is_a_hit(tmp_path: Path) -> None:
     page = (
         "<html><body><main><h1>Mill</h1><p>"
@@ -137,3 +130,11 @@ def test_a_step_prints_exactly_one_json_object_and_a_second_call_is_a_hit(tmp_pa
     assert [a["digest"] for a in listed] == [found["digest"]]
     lineage = json.loads(gristmill("lineage", found["digest"], "--json", cwd=tmp_path).stdout)
     assert lineage["crawl"][0]["uri"].endswith("x.html")
+
+
+def test_the_version_names_python_and_the_revision_of_a_checkout(tmp_path: Path) -> None:
+    said = gristmill("--version", cwd=tmp_path)
+    python = ".".join(map(str, sys.version_info[:3]))
+    revision = r", revision [0-9a-f]{12}\+?" if (REPO / ".git").exists() else ""
+    assert re.fullmatch(rf"gristmill \d+\.\d+\.\d+ \(Python {python}{revision}\)\n", said.stdout)
+    assert (said.returncode, said.stderr) == (0, "")

@@ -79,7 +79,8 @@ def made_from(parent: Manifest, kind: str = "clean") -> Identity:
 
 def there(lake: Lake) -> set[str]:
     """The names of the finished shards."""
-    found = {path.removesuffix(".json") for path in shard_paths(lake) if path.endswith(".json")}
+    notes = [path.split("/") for path in shard_paths(lake) if path.endswith(".json")]
+    found = {f"{shard_map}/{leaf.removesuffix('.json')}" for shard_map, _, leaf in notes}
     assert all(find(lake.root, name) for name in found)
     return found
 

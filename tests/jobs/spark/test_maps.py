@@ -12,7 +12,7 @@ from pyspark.errors import PythonException
 from infra import storage
 from infra.lake import Artifact, Lake, Writer
 from infra.lake.rows import read_rows
-from infra.lake.shards import ShardMap
+from infra.lake.shards import ShardMap, note_of
 from infra.manifest import Counts, Identity
 from infra.step import DOCUMENTS, Task
 from jobs.filter import STEP as FILTER
@@ -85,7 +85,7 @@ def test_a_shard_that_is_there_is_found_and_a_missing_one_alone_is_made(
     before = files_of(lake, "lengths")
     assert map_shards(session, writer, "lengths", measure(), stacks) == first
     assert files_of(lake, "lengths") == before
-    storage.delete(storage.join(lake.root, "shards", f"{first[2].name}.json"))
+    storage.delete(note_of(lake.root, first[2].name))
     again = map_shards(session, writer, "lengths", measure(), stacks)
     assert [shard.data.sha256 for shard in again] == [shard.data.sha256 for shard in first]
     assert len(files_of(lake, "lengths")) == len(before) + 1  # a new attempt, a new name

@@ -1,0 +1,158 @@
+"""What each column of the lake means: one table a kind of file, for the reference.
+
+A column's meaning is said here alone; names and types are the schemas' own. A table names every
+column of its schema, a test holds it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from jobs import extract, filter
+from jobs.near_duplicates.signatures import SIGNED
+from jobs.spark import corpus, listed
+from jobs.text.signals import SIGNALS
+from jobs.tokens.encoding import ENCODED
+
+ROW, SHARD = "the row's number in its shard's first layer", "number of the shard in the artifact"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of a kind of file.
+
+    name      what the rows are
+    place     where the files lie below the lake's root
+    schema    names and types
+    meanings  column -> what it says
+    """
+
+    name: str
+    place: str
+    schema: pa.Schema
+    meanings: Mapping[str, str]
+
+
+DOCUMENT = {
+    "doc_id": "16 bytes of URL and content (BLAKE2b over the URL and SHA-256 of the payload): the"
+    " same page has the same wherever it was stored",
+    "url": "address of the page",
+    "domain": "host of the URL, without `www.` and port; empty where it has none",
+    "source": "which crawl: the file's name without shard number and extensions",
+    "warc_file": "base name of the crawl file",
+    "warc_offset": "byte offset in it: of the record, or of the compressed member that its first"
+    " byte is in; of a JSONL line in the decompressed file; row number in Parquet",
+    "fetched_at": "time of capture, null where unknown",
+    "mime": "content type in lower case without parameters: HTTP's, else the record's, else by the"
+    " file's format",
+    "charset": "what the text was decoded by; of a rejected row what was declared",
+    "lang": "ISO 639-1 or `unknown` (`jobs.text.language`); null for a rejected row",
+    "lang_score": "how sure that is, 0 to 1; null for a rejected row",
+    "title": "title of the page, null without one",
+    "extractor": "`resiliparse` for a page's main content, `verbatim` for text",
+    "text": "the text that models learn from",
+    "n_bytes": "bytes of the text in UTF-8",
+    "n_chars": "its code points",
+    "n_words": "its words (`jobs.text.words`)",
+    "reject_reason": "why it is no document, see [reasons](reasons.md); null for a document",
+    "detail": "what exactly was wrong, for people; null where there is nothing to add",
+}
+GOPHER = "Gopher (Rae et al. 2021, arXiv:2112.11446, A.1.1 and table A1)"
+C4 = "C4 (Raffel et al. 2020, JMLR 21, 2.2)"
+FINEWEB = "FineWeb (Penedo et al. 2024, arXiv:2406.17557, 3.6)"
+TOP_NGRAM = (
+    "share of the characters that the occurrences of the most frequent {}-gram have; 0 when none"
+    " occurs twice. " + GOPHER
+)
+DUP_NGRAM = (
+    "share of the characters that lie in {}-grams that occurred before, each counted once. "
+    + GOPHER
+)
+SIGNAL = {
+    "word_count": f"words. {GOPHER}",
+    "mean_word_length": f"characters a word. {GOPHER}",
+    "hash_ratio": f"`#` signs a word. {GOPHER}",
+    "ellipsis_ratio": f"`...` and `…` a word. {GOPHER}",
+    "bullet_line_ratio": f"share of lines that start with a bullet. {GOPHER}",
+    "ellipsis_line_ratio": f"share of lines that end with an ellipsis. {GOPHER}",
+    "alpha_word_ratio": f"share of words with at least one letter. {GOPHER}",
+    "stop_words": "how many of the eight words the, be, to, of, and, that, have, with occur."
+    f" {GOPHER}",
+    "dup_line_ratio": f"share of lines that occurred before. {GOPHER}",
+    "dup_paragraph_ratio": f"share of paragraphs that occurred before. {GOPHER}",
+    "dup_line_char_ratio": f"share of the characters in such lines. {GOPHER}",
+    "dup_paragraph_char_ratio": f"share of the characters in such paragraphs. {GOPHER}",
+    **{f"top_{n}gram_ratio": TOP_NGRAM.format(n) for n in (2, 3, 4)},
+    **{f"dup_{n}gram_ratio": DUP_NGRAM.format(n) for n in (5, 6, 7, 8, 9, 10)},
+    "line_count": f"lines that are not empty. {C4}",
+    "terminal_line_ratio": "share of lines that end in . ! ? or a quotation mark, full-width forms"
+    f" too. {C4}",
+    "javascript_line_ratio": f"share of lines with the word javascript. {C4}",
+    "lorem_ipsum": f"occurrences of `lorem ipsum`. {C4}",
+    "curly_brackets": f"occurrences of `{{`. {C4}",
+    "sentences": f"runs that end in . ! ? or their full-width forms. {C4}",
+    "line_punct_ratio": "share of lines that end in punctuation that ends or continues a sentence."
+    f" {FINEWEB}",
+    "short_line_ratio": f"share of lines of less than 30 characters. {FINEWEB}",
+    "char_dup_ratio": f"characters in lines that occurred before, by all characters. {FINEWEB}",
+}
+SIGNATURE = {
+    "row": ROW,
+    "doc_id": "of the document",
+    "length": "code points of the text",
+    "content": "16 bytes, equal for equal normalised texts",
+    "shingles": "sorted distinct hashes of its word n-grams, packed uint64",
+    "bands": "LSH keys; none for a text under `shingle_words` words",
+}
+KEPT_ROW = {
+    "shard": SHARD,
+    "row": ROW,
+    "doc_id": "of the document",
+    "url": "of the document",
+    "dup": "its cluster: `cluster`, doc_id of the best document (its own for a unique one); `size`,"
+    " documents in it; `jaccard`, similarity for which a removed one went, null for a kept one;"
+    " `reason`, `exact` or `near`, null for a kept one",
+}
+TOKEN_ROW = {
+    "doc_id": "of the document",
+    "source": "of the document",
+    "tokens": "the tokens, packed: little-endian uint16 where the vocabulary has at most 65,536,"
+    " else uint32 (`details.dtype`); the last one is the end of text",
+    "n_tokens": "how many",
+    "n_bytes": "UTF-8 bytes of the text that they stand for",
+    "split": "`train` or `val`",
+}
+ENCODED_ROW = {
+    "row": ROW,
+    "part": "0 for a document's first row, 1 for the second of one that `split_by: tail` cuts",
+    **TOKEN_ROW,
+    "split": "`train` or `val` where `split_by: tail` cuts, else null",
+}
+NO_TOKENS = {
+    "shard": SHARD,
+    "row": ROW,
+    "doc_id": "of the document",
+    "source": "of the document",
+    "reject_reason": "`no_tokens`",
+}
+DECIDED = {"reject_reason": "the first rule that it fails, null for a row that stays"}
+SIGNAL_SCHEMA = pa.schema([pa.field(name, kind) for name, kind in SIGNALS.items()])
+
+TABLES = (
+    Table("documents", "shards/extract/", extract.KEPT, DOCUMENT),
+    Table("rejected records", "shards/extract/_rejected/", extract.REJECTED, DOCUMENT),
+    Table("signals, a struct of these", "shards/signals/", SIGNAL_SCHEMA, SIGNAL),
+    Table("decisions", "shards/filter/", filter.DECISION, DECIDED),
+    Table("signatures", "shards/signatures/", SIGNED, SIGNATURE),
+    Table("kept rows", "dedup/", listed.LISTED, KEPT_ROW),
+    Table(
+        "removed rows",
+        "dedup/, in _rejected/",
+        listed.REMOVED,
+        {**KEPT_ROW, "reject_reason": "`exact_duplicate` or `near_duplicate`"},
+    ),
+    Table("encoded texts", "shards/encoded/", ENCODED, ENCODED_ROW),
+    Table("tokens", "tokens/", corpus.WRITTEN, TOKEN_ROW),
+    Table("documents without a token", "tokens/, in _rejected/", corpus.REJECTED, NO_TOKENS),
+)
