@@ -7,7 +7,7 @@ report. Model FLOPs utilisation (Chowdhery et al. 2022, arXiv:2204.02311, append
 
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -70,6 +70,11 @@ class Reporter:
         if self.log:
             self.log.checkpoint(step, uri, values)
             emit("checkpoint", step=step, uri=uri)
+
+    def kept(self, steps: Iterable[int]) -> None:
+        """Which of the checkpoints told so far are still there."""
+        if self.log:
+            self.log.kept(steps)
 
     def close(self, status: str, scores: Mapping[str, float] | None = None) -> str:
         """Flush; the MLflow run's id, empty on other ranks."""

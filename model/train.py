@@ -71,13 +71,15 @@ class Trainer:
         self.model.to_empty(device=processes.device)
         init_weights(self.model, self.config, p.seed)
         self.optimizers = build_optimizers(self.model, p)
-        self.checkpoints = Checkpoints(task.artifact, p.keep_checkpoints, processes.checkpoint)
         self.state = TrainerState(self.train_split.digest, p.seed)
         flops_a_token = (
             6 * self.parameter_count
             + 12 * self.config.layers * self.config.width * p.model.context_tokens
         )
         self.reporter = Reporter(task, processes, p.steps, flops_a_token)
+        self.checkpoints = Checkpoints(
+            task.artifact, p.keep_checkpoints, processes.checkpoint, self.reporter.kept
+        )
 
     def resume(self) -> None:
         """Continue from the newest complete checkpoint, if there is one."""
