@@ -112,7 +112,7 @@ class Children:
     def _child(self, task: Task, launcher: list[str]) -> None:
         """`python -m [model.launch N] module TASK.json`."""
         step = task.step
-        environment = {**self.environment, **code_path()}
+        environment = {**self.environment, **code_path(), **threads()}
         if step.launch is Launch.TORCHRUN:
             from infra import tracking  # MLflow takes seconds to import
 
@@ -134,6 +134,12 @@ class Children:
 def log_file(step: str) -> Path:
     """A fresh log file for a child process."""
     return settings().logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{step}-{os.getpid()}.log"
+
+
+def threads() -> dict[str, str]:
+    """Threads of torch that wait sleep, unless the user says otherwise: where another process has
+    the core, spinning made a text of 120 tokens take 9.4 s instead of 0.9 s."""
+    return {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
 
 
 def code_path() -> dict[str, str]:

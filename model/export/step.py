@@ -2,9 +2,9 @@
 the same logits. Step `export`.
 
 In: checkpoints (its final model), tokenizer. Out: model.safetensors, config.json,
-generation_config.json, tokenizer.json, tokenizer_config.json; and MLmodel, by which MLflow loads the
-same folder (`model.export.mlflow_model`). Raises UsageError, before anything is written, when no
-released class can express the model's shape.
+generation_config.json, tokenizer.json, tokenizer_config.json; and MLmodel, by which MLflow loads
+the same folder (`model.export.mlflow_model`). Raises UsageError, before anything is written, when
+no released class can express the model's shape.
 
     python -m model.export.step TASK.json
 """
