@@ -60,6 +60,12 @@ class Reporter:
         )
         self._mark = time.perf_counter()
 
+    def measuring(self, tokens: int) -> None:
+        """The final model is being measured on so many tokens."""
+        if self.log:
+            name = f"final validation on {tokens:,} tokens"
+            emit("progress", step="train", part=name, number=2, of=2, done=0, total=0)
+
     def validated(self, step: int, loss: float) -> None:
         """A validation's result; its time does not count as training."""
         self._tell(step, {"val_loss": loss})
@@ -92,7 +98,7 @@ class Reporter:
         if self.log:
             self.log.metrics(step, values)
             emit("metric", step=step, **values)
-            emit("progress", step=step, done=step, total=self._total)
+            emit("progress", step="train", done=step, total=self._total, unit="steps")
 
     def _mfu(self, tokens_per_second: float) -> dict[str, float]:
         if self._processes.device.type != "cuda":

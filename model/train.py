@@ -211,6 +211,7 @@ class Trainer:
         self.checkpoints.retain({state.step, state.best_step, chosen})
         if chosen != state.step:
             self.checkpoints.load_model(chosen, self.model)
+        self.reporter.measuring(self.val_split.tokens)
         loss = self.measure(0)
         write_model(self.task.artifact, self.model, self.config)
         memory = torch.tensor(peak_memory_bytes(self.processes.device))

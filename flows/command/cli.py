@@ -19,6 +19,7 @@ from flows.chain.parameters import PipelineParameters
 from flows.chain.plan import plan as plan_of
 from flows.chain.steps import STEPS, of_chain
 from flows.command import console, look
+from flows.command.bars import follower
 from flows.command.options import with_options
 from flows.command.said import (
     LAKE,
@@ -84,7 +85,7 @@ def execute(tasks: list[Task], as_json: bool) -> None:
     outcome: Outcome | None = None
     require_places(task for task in tasks if task.artifact.manifest() is None)
     with (
-        console.follower(as_json) as follow,
+        follower(as_json, console.out) as follow,
         Children(tasks[0].lake.root, follow=follow) as children,
     ):
         for task in tasks:
@@ -175,7 +176,10 @@ def demo(
 ) -> None:
     """All on this machine: a crawl of local documentation, the whole pipeline, the report."""
     task = sample_task(root or LAKE, DEMO_SOURCE, {"pages": pages})
-    with Children(task.lake.root) as children:
+    with (
+        follower(json, console.out) as follow,
+        Children(task.lake.root, follow=follow) as children,
+    ):
         console.outcome(children.make(task), json)
     said: dict[str, Any] = {"root": root, "name": "demo", "input": [task.artifact.uri]}
     run(parameters_of(config, set, demo_defaults(pages), **said), json)

@@ -70,6 +70,7 @@ class Children:
         found = task.artifact.manifest()
         if found is not None:
             return Outcome(task, found, True)
+        self.follow({"event": "started", "step": task.step.name})
         try:
             self._launch(task)
         except TransientError:

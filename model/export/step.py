@@ -10,6 +10,7 @@ no released class can express the model's shape.
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ def run(task: Task) -> Manifest:
             write_tensors(
                 stream,
                 [(name, dtype, tuple(w.shape)) for name, w in weights],
-                (w.to(dtype) for _, w in weights),
+                (w.to(dtype) for _, w in told(weights)),
             )
         config = {
             "architectures": [exporter.architecture],
@@ -76,7 +77,6 @@ def run(task: Task) -> Manifest:
         for name, content in files.items():
             storage.write_bytes(writer.file(name), content)
         count = parameter_count(model)
-        emit("progress", step="export", done=len(weights), total=len(weights))
         return writer.commit(
             Counts(),
             details={
@@ -85,6 +85,13 @@ def run(task: Task) -> Manifest:
                 "dtype": dtype_name,
             },
         )
+
+
+def told(weights: list[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """These weights, telling the owner how many have gone through."""
+    for number, weight in enumerate(weights):
+        emit("progress", step=STEP.name, done=number, total=len(weights), unit="tensors")
+        yield weight
 
 
 def json_lines(value: dict[str, Any]) -> bytes:
