@@ -50,7 +50,7 @@ app = typer.Typer(
 INTERRUPTED = 130
 DEMO_SOURCE = "pydoc"
 PAGES = 3000
-LEAST_STEPS = 60
+LEAST_STEPS = 40
 
 
 def add_step(step: Step) -> None:

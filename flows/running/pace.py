@@ -10,6 +10,8 @@ TOLD_SECONDS as long as the step works, whether events come or not: nothing is s
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -116,7 +118,9 @@ class Teller:
     def __init__(self, pace: Pace, say: Callable[[str], None]) -> None:
         self.pace, self.say = pace, say
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._tell, name="teller", daemon=True)
+        # In the context of the block: there Prefect's log finds the run's own server.
+        tell = partial(copy_context().run, self._tell)
+        self._thread = threading.Thread(target=tell, name="teller", daemon=True)
 
     def __enter__(self) -> "Teller":
         self._thread.start()

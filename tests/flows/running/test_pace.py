@@ -1,6 +1,7 @@
 """How far a step is, in words: parts, rates, time left, and no long silence."""
 
 import threading
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -35,9 +36,7 @@ def test_rate_and_time_left_are_those_of_the_part_that_goes_on(clock: Clock) -> 
     for done in (0, 30, 60):
         pace.take(progress(done, 240, **part))
         clock.now += 15
-    assert pace.line() == (
-        "dedup 3/6 pairs of 17 buckets: 60 of 240 tasks, 1.3/s, 2 min 15 s left"
-    )
+    assert pace.line() == ("dedup 3/6 pairs of 17 buckets: 60 of 240 tasks, 1.3/s, 2 min 15 s left")
     assert pace.share == pytest.approx((2 + 60 / 240) / 6)
 
 
@@ -99,6 +98,22 @@ def test_a_step_without_events_is_not_silent(monkeypatch: pytest.MonkeyPatch) ->
     told = len(lines)
     assert not any(thread.name == "teller" for thread in threading.enumerate())
     assert len(lines) == told
+
+
+def test_what_is_said_is_said_in_the_context_of_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_SECONDS", 0.01)
+    place = ContextVar("place", default="nowhere")
+    seen: list[str] = []
+    said = threading.Event()
+
+    def say(line: str) -> None:
+        seen.append(place.get())
+        said.set()
+
+    place.set("the run's own server")
+    with Teller(Pace("train"), say):
+        assert said.wait(30)
+    assert seen[0] == "the run's own server"
 
 
 def test_nothing_is_said_before_a_step_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
