@@ -46,6 +46,9 @@ from jobs.spark.documents import (
 from jobs.spark.listed import write_listed
 from jobs.spark.maps import map_shards
 from jobs.spark.session import Session
+from jobs.spark.watched import Part, watched
+
+PARTS = 6
 
 READS = ("row_id", "doc_id", "text")
 
@@ -135,10 +138,12 @@ def run(session: Session, task: Task) -> Manifest:
     with task.lake.begin(task.identity, task.name) as writer:
         documents = task.inputs[DOCUMENTS].require()
         stacks, inherited = stacks_of(documents), documents.data_files()
-        signed = map_shards(session, writer, STEP.name, sign, stacks)
+        rows_in = documents.counts.rows_out
+        signed = map_shards(session, writer, STEP.name, sign, stacks, 1, PARTS)
         labels, details = duplicates(session, signed, p)
         folder, layer = writer.artifact.path, layers_in(inherited)
-        written = write_listed(session, folder, stacks, labels, documents.counts.rows_out, layer)
+        with watched(session, STEP.name, Part(f"list of {rows_in:,} rows", 6, PARTS)):
+            written = write_listed(session, folder, stacks, labels, rows_in, layer)
         check_sources((said["sources"] for said in written), p)
         own = [FileEntry(**entry) for said in written for entry in said["files"]]
         counts = functools.reduce(
@@ -169,17 +174,18 @@ def duplicates(
     documents = graph.kept_for_the_step(graph.ranked(light))
     unique = graph.representatives(documents)
     buckets = graph.kept_for_the_step(graph.buckets_of(unique))
+    with watched(session, STEP.name, Part("equal texts and bands", 2, PARTS)):
+        report = graph.bucket_report(buckets, p.bucket_cap)
     candidates = graph.kept_for_the_step(graph.candidate_pairs(buckets, p.bucket_cap))
+    with watched(session, STEP.name, Part(f"pairs of {report['buckets']:,} buckets", 3, PARTS)):
+        pairs = candidates.count()
     ends = graph.ends_of(candidates)
     shingles = graph.kept_for_the_step(graph.shingles_at(session, signed, ends))
-    edges = graph.verified(candidates, shingles, p.threshold).toArrow()
-    near, counts = graph.near_labels(session, unique, edges)
-    details = {
-        **graph.bucket_report(buckets, p.bucket_cap),
-        "candidate_pairs": candidates.count(),
-        **counts,
-    }
-    return graph.labelled(documents, near), details
+    with watched(session, STEP.name, Part(f"exact similarity of {pairs:,} pairs", 4, PARTS)):
+        edges = graph.verified(candidates, shingles, p.threshold).toArrow()
+    with watched(session, STEP.name, Part(f"clusters of {edges.num_rows:,} pairs", 5, PARTS)):
+        near, counts = graph.near_labels(session, unique, edges)
+    return graph.labelled(documents, near), {**report, "candidate_pairs": pairs, **counts}
 
 
 def check_sources(written: Iterable[dict[str, list[int]]], p: DedupParameters) -> None:

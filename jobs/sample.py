@@ -75,7 +75,8 @@ def run(task: Task) -> Manifest:
         for made, failures in rendered(names, wanted.max_page_bytes):
             pages.update(made)
             rejected += failures
-            emit("progress", step="sample", done=len(pages) + rejected.total(), total=len(names))
+            done = len(pages) + rejected.total()
+            emit("progress", step="sample", done=done, total=len(names), unit="modules")
         ordered = [(f"https://{HOST}/{name}.html", pages[name]) for name in sorted(pages)]
         total_bytes = 0
         for shard in range(wanted.shards):

@@ -35,10 +35,12 @@ from jobs.spark.maps import map_shards
 from jobs.spark.order import below
 from jobs.spark.places import answers_at
 from jobs.spark.session import Session
+from jobs.spark.watched import Part, watched
 from jobs.tokenizer import load
 from jobs.tokens.encoding import ENCODED, dtype_of, encode_batches
 
 SPLITS = ("train", "val")
+PARTS = 3
 
 
 @parameters
@@ -112,17 +114,20 @@ def run(session: Session, task: Task) -> Manifest:
         documents = task.inputs[DOCUMENTS].require()
         stacks = stacks_of(documents)
         (encode,) = maps(task)
-        encoded = map_shards(session, writer, STEP.name, encode, stacks)
+        encoded = map_shards(session, writer, STEP.name, encode, stacks, 1, PARTS)
         paths = [shard.data.path for shard in encoded]
         corpus = Corpus(session.root, writer.artifact.path, stacks, paths, p.seed)
         fraction = p.val_fraction if p.split_by == "doc" else 0.0
-        totals = totals_of(session, corpus, fraction)
+        with watched(session, STEP.name, Part("survey", 2, PARTS)):
+            totals = totals_of(session, corpus, fraction)
         if not totals.tokens["train"]:
             raise GristmillError(
                 "tokenize: no document is left to train on; give more documents, or split_by tail"
             )
-        rejected = write_rejected(session, corpus, totals)
-        written = write_ordered(session, corpus, totals, p.file_tokens, p.row_group_tokens)
+        part = Part(f"global order of {sum(totals.rows.values()):,} rows", 3, PARTS)
+        with watched(session, STEP.name, part):
+            rejected = write_rejected(session, corpus, totals)
+            written = write_ordered(session, corpus, totals, p.file_tokens, p.row_group_tokens)
         folder = f"{writer.artifact.path}/"
         splits = {split: _split_details(totals, split, written, folder) for split in SPLITS}
         files = [FileEntry(**said["file"]) for said in written]

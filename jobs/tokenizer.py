@@ -31,6 +31,7 @@ from jobs.spark.order import below, keyed_hash
 from jobs.spark.parts import attempt_name
 from jobs.spark.places import answers_at, rows_at
 from jobs.spark.session import Session
+from jobs.spark.watched import Part, watched
 from jobs.tokens.vocabulary import bytes_tokenizer, chars_tokenizer, end_of_text, train_bpe
 
 
@@ -112,9 +113,13 @@ def learn(
     counts, stacks = documents.counts, stacks_of(documents)
     text_bytes = counts.extra["bytes_text"]
     if p.type == "chars":
-        return chars_tokenizer(characters(session, stacks)), counts.rows_out, text_bytes
-    parts, used, used_bytes = sample(session, stacks, folder, p.sample_bytes / text_bytes, p.seed)
-    return train_bpe(_texts(session.root, parts), p.vocab_size), used, used_bytes
+        with watched(session, STEP.name, Part("characters")):
+            return chars_tokenizer(characters(session, stacks)), counts.rows_out, text_bytes
+    share = p.sample_bytes / text_bytes
+    with watched(session, STEP.name, Part("sample", 1, 2)):
+        parts, used, used_bytes = sample(session, stacks, folder, share, p.seed)
+    with watched(session, STEP.name, Part(f"merges of {used:,} texts", 2, 2)):
+        return train_bpe(_texts(session.root, parts), p.vocab_size), used, used_bytes
 
 
 def load(artifact: Artifact) -> tuple[Tokenizer, dict[str, int | str]]:

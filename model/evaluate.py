@@ -8,6 +8,8 @@ Rows in and out are validation targets plus prompts.
 """
 
 import json
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -44,9 +46,9 @@ def run(task: Task) -> Manifest:
     with task.lake.begin(task.identity, task.name) as writer:
         details: dict[str, Any] = {"checkpoint": trained.digest[:SHORT]}
         rows = 0
-        for number, (name, evaluate) in enumerate(EVALUATIONS.items()):
-            emit("progress", step=name, done=number, total=len(EVALUATIONS))
-            outcome = evaluate(subject)
+        for number, (name, evaluate) in enumerate(EVALUATIONS.items(), start=1):
+            part = {"part": name, "number": number, "of": len(EVALUATIONS)}
+            outcome = evaluate(replace(subject, told=partial(tell, part)))
             details.update(outcome.details)
             rows += outcome.rows
             for file, content in outcome.files.items():
@@ -60,6 +62,11 @@ def run(task: Task) -> Manifest:
             **{key: value for key, value in details.items() if isinstance(value, float)},
         )
         return writer.commit(Counts(rows, rows), details=details)
+
+
+def tell(part: dict[str, Any], done: int, total: int, unit: str) -> None:
+    """How much of an evaluation is done."""
+    emit("progress", step=STEP.name, done=done, total=total, unit=unit, **part)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ report. Model FLOPs utilisation (Chowdhery et al. 2022, arXiv:2204.02311, append
 
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -60,6 +60,12 @@ class Reporter:
         )
         self._mark = time.perf_counter()
 
+    def measuring(self, tokens: int) -> None:
+        """The final model is being measured on so many tokens."""
+        if self.log:
+            name = f"final validation on {tokens:,} tokens"
+            emit("progress", step="train", part=name, number=2, of=2, done=0, total=0)
+
     def validated(self, step: int, loss: float) -> None:
         """A validation's result; its time does not count as training."""
         self._tell(step, {"val_loss": loss})
@@ -70,6 +76,11 @@ class Reporter:
         if self.log:
             self.log.checkpoint(step, uri, values)
             emit("checkpoint", step=step, uri=uri)
+
+    def kept(self, steps: Iterable[int]) -> None:
+        """Which of the checkpoints told so far are still there."""
+        if self.log:
+            self.log.kept(steps)
 
     def close(self, status: str, scores: Mapping[str, float] | None = None) -> str:
         """Flush; the MLflow run's id, empty on other ranks."""
@@ -87,7 +98,7 @@ class Reporter:
         if self.log:
             self.log.metrics(step, values)
             emit("metric", step=step, **values)
-            emit("progress", step=step, done=step, total=self._total)
+            emit("progress", step="train", done=step, total=self._total, unit="steps")
 
     def _mfu(self, tokens_per_second: float) -> dict[str, float]:
         if self._processes.device.type != "cuda":

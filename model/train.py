@@ -71,13 +71,15 @@ class Trainer:
         self.model.to_empty(device=processes.device)
         init_weights(self.model, self.config, p.seed)
         self.optimizers = build_optimizers(self.model, p)
-        self.checkpoints = Checkpoints(task.artifact, p.keep_checkpoints, processes.checkpoint)
         self.state = TrainerState(self.train_split.digest, p.seed)
         flops_a_token = (
             6 * self.parameter_count
             + 12 * self.config.layers * self.config.width * p.model.context_tokens
         )
         self.reporter = Reporter(task, processes, p.steps, flops_a_token)
+        self.checkpoints = Checkpoints(
+            task.artifact, p.keep_checkpoints, processes.checkpoint, self.reporter.kept
+        )
 
     def resume(self) -> None:
         """Continue from the newest complete checkpoint, if there is one."""
@@ -209,6 +211,7 @@ class Trainer:
         self.checkpoints.retain({state.step, state.best_step, chosen})
         if chosen != state.step:
             self.checkpoints.load_model(chosen, self.model)
+        self.reporter.measuring(self.val_split.tokens)
         loss = self.measure(0)
         write_model(self.task.artifact, self.model, self.config)
         memory = torch.tensor(peak_memory_bytes(self.processes.device))

@@ -3,7 +3,8 @@
 In: the artifacts `scores` and `models`; everything else is found through the digests in their
 manifests, and in MLflow.
 Out: `report.html`, one self-contained page (no scripts, no requests), and in the manifest's details
-the verdict and the funnel. Every number comes from a manifest or from MLflow.
+the verdict and the funnel; the page is an artifact of the training's MLflow run, too. Every number
+comes from a manifest or from MLflow.
 """
 
 import json
@@ -29,8 +30,10 @@ def run(task: Task) -> Manifest:
     """Run the gate, write the page, commit. Raises GristmillError when an input is not finished."""
     with task.lake.begin(task.identity, task.name) as writer:
         card = collect(task, gate(task, task.inputs["scores"].require()))
-        storage.write_bytes(writer.file(PAGE), render(card).encode())
-        verdict = card["verdict"]
+        page, verdict = render(card), card["verdict"]
+        storage.write_bytes(writer.file(PAGE), page.encode())
+        if verdict["run_id"]:
+            tracking.log_page(task.lake.root, verdict["run_id"], PAGE, page)
         details = {
             "report": PAGE,
             "val_bits_per_byte": card["scores"]["val_bits_per_byte"],

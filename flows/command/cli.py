@@ -24,6 +24,7 @@ from flows.chain.parameters import PipelineParameters
 from flows.chain.plan import plan as plan_of
 from flows.chain.steps import STEPS, of_chain
 from flows.command import console, look, verify
+from flows.command.bars import follower
 from flows.command.options import with_options
 from flows.command.said import (
     LAKE,
@@ -48,6 +49,7 @@ from infra.parameters import build
 from infra.step import Launch, Step, Task, summary
 from jobs.sample import SampleParameters, environment
 from jobs.spark.settings import require_shared
+from model.presets import tiny
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,6 +57,8 @@ app = typer.Typer(
 )
 INTERRUPTED = 130
 DEMO_SOURCE = "pydoc"
+PAGES = 3000
+LEAST_STEPS = 40
 
 
 def print_version(asked: bool) -> None:
@@ -122,7 +126,7 @@ def execute(tasks: list[Task], as_json: bool, begun: Artifact | None = None) -> 
         console.starts_from(begun, begun.known(), as_json)
     require_places(task for task in tasks if task.artifact.sound() is None)
     with (
-        console.follower(as_json) as follow,
+        follower(as_json, console.out) as follow,
         Children(tasks[0].lake.root, follow=follow) as children,
     ):
         for task in tasks:
@@ -213,30 +217,35 @@ def plan(parameters: PipelineParameters, as_json: bool) -> None:
         console.plan_table(lines)
 
 
-def demo_defaults() -> dict[str, Any]:
-    """The rules for a crawl of programming documentation: without those of C4 and FineWeb that no
-    page with code passes."""
+def demo_defaults(pages: int = PAGES) -> dict[str, Any]:
+    """What a crawl of programming documentation needs: rules without those of C4 and FineWeb that
+    no page with code passes; and fewer steps than the preset's where there are fewer pages."""
     from jobs.filter import default_rules
 
     prose_only = ("c4_curly_bracket", "c4_sentences", "fineweb_char_dup")
     kept = {name: rule for name, rule in default_rules().items() if name not in prose_only}
-    return {"filter": {"rules": kept}}
+    whole = tiny().steps
+    steps = min(whole, max(LEAST_STEPS, whole * pages // PAGES))
+    return {"filter": {"rules": kept}, "train": {"steps": steps}}
 
 
 @app.command(cls=with_sections(of_chain(), base=demo_defaults))
 def demo(
     root: Root = None,
-    pages: Annotated[int, typer.Option(help="Pages of the sample at most (pages)", min=1)] = 3000,
+    pages: Annotated[int, typer.Option(help="Pages of the sample at most (pages)", min=1)] = PAGES,
     config: Config = None,
     set: Set = None,
     json: Json = False,
 ) -> None:
     """All on this machine: a crawl of local documentation, the whole pipeline, the report."""
     task = sample_task(root or LAKE, DEMO_SOURCE, {"pages": pages})
-    with Children(task.lake.root) as children:
+    with (
+        follower(json, console.out) as follow,
+        Children(task.lake.root, follow=follow) as children,
+    ):
         console.outcome(children.make(task), json)
     said: dict[str, Any] = {"root": root, "name": "demo", "input": [task.artifact.uri]}
-    run(parameters_of(config, set, demo_defaults(), **said), json)
+    run(parameters_of(config, set, demo_defaults(pages), **said), json)
 
 
 @app.command()

@@ -1,22 +1,20 @@
 """What the command prints: tables and progress for people, or one JSON object."""
 
-import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flows.card.figures import short
 from flows.card.funnel import funnel
 from flows.chain.plan import Line
-from flows.running.children import Follow, Outcome
+from flows.running.children import Outcome
 from infra import storage
 from infra.lake import Artifact
 from infra.lake.collect import Freed
@@ -35,34 +33,6 @@ def one_object(value: dict[str, Any]) -> None:
 def text(value: str) -> None:
     """Plain text, as it is."""
     sys.stdout.write(value + "\n")
-
-
-@contextlib.contextmanager
-def follower(quiet: bool) -> Iterator[Follow]:
-    """A progress bar for the child that is running."""
-    if quiet:
-        yield lambda event: None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=out, transient=True) as progress:
-        bars: dict[str, Any] = {}
-
-        def follow(event: dict[str, Any]) -> None:
-            if event["event"] == "progress":
-                step = str(event.get("step", ""))
-                if step not in bars:
-                    bars[step] = progress.add_task(step, total=event["total"])
-                progress.update(bars[step], completed=event["done"], total=event["total"])
-            elif event["event"] == "damaged":
-                said = f"{event['step']}: damaged, is made again: {event['message']}"
-                progress.console.print(f"[yellow]{escape(said)}[/]")
-
-        yield follow
 
 
 def starts_from(artifact: Artifact, found: Manifest, quiet: bool) -> None:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from flows.running.children import code_path, log_file
+from flows.running.children import code_path, log_file, threads
 from infra.errors import GristmillError
 from infra.lake import Artifact
 from infra.process import run
@@ -32,7 +32,7 @@ def continue_text(
             [sys.executable, "-m", "model.generate", str(path)],
             log_file("generate"),
             "generate",
-            code_path(),
+            {**code_path(), **threads()},
         ):
             if event["event"] == "generated":
                 return str(event["text"])

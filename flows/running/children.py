@@ -76,6 +76,7 @@ class Children:
             said = f"{damage[0].path}: {damage[0].said}"
             self.follow({"event": "damaged", "step": task.step.name, "message": said})
             mend(task.artifact, damage)
+        self.follow({"event": "started", "step": task.step.name})
         try:
             self._launch(task)
         except TransientError:
@@ -124,7 +125,7 @@ class Children:
     def _child(self, task: Task, launcher: list[str]) -> None:
         """`python -m [model.launch N] module TASK.json`."""
         step = task.step
-        environment = {**self.environment, **code_path()}
+        environment = {**self.environment, **code_path(), **threads()}
         if step.launch is Launch.TORCHRUN:
             from infra import tracking  # MLflow takes seconds to import
 
@@ -143,9 +144,20 @@ class Children:
                     )
 
 
+def damage_said(event: dict[str, Any]) -> str:
+    """The event `damaged` as a line."""
+    return f"{event['step']}: damaged, is made again: {event['message']}"
+
+
 def log_file(step: str) -> Path:
     """A fresh log file for a child process."""
     return settings().logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{step}-{os.getpid()}.log"
+
+
+def threads() -> dict[str, str]:
+    """Threads of torch that wait sleep, unless the user says otherwise: where another process has
+    the core, spinning made a text of 120 tokens take 9.4 s instead of 0.9 s."""
+    return {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
 
 
 def code_path() -> dict[str, str]:

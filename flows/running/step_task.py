@@ -1,7 +1,6 @@
 """A step as a Prefect task: cached by the manifest's digest, tried again after transient errors,
 followed with progress and logs."""
 
-import time
 from typing import Any
 
 from prefect import task
@@ -12,13 +11,13 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 from prefect.tasks import Task as PrefectTask
 
-from flows.running.children import Children, Outcome
+from flows.running.children import Children, Outcome, damage_said
+from flows.running.pace import Pace, Teller
 from infra.errors import TransientError
 from infra.manifest import SHORT, digest_of
 from infra.step import Task
 
 PROGRESS_SECONDS = 1.0
-LOG_SECONDS = 10.0
 
 
 class ManifestPolicy(CachePolicy):
@@ -49,47 +48,37 @@ def is_transient(task_: PrefectTask[Any, Any], run: TaskRun, state: State[Any]) 
 
 
 class Follower:
-    """Turns a child's events into a progress artifact and throttled log lines."""
+    """A child's events as a progress artifact; `pace` has them for the log."""
 
     def __init__(self, step: str) -> None:
-        self.step = step
+        self.pace = Pace(step)
         self.artifact: Any = None
-        self.progressed = self.logged = 0.0
+        self.progressed = 0.0
         self.log = get_run_logger()
 
     def __call__(self, event: dict[str, Any]) -> None:
-        now = time.monotonic()
-        if (
-            event["event"] == "progress"
-            and event.get("total")
-            and now - self.progressed >= PROGRESS_SECONDS
-        ):
+        self.pace.take(event)
+        now = self.pace.clock()
+        if event["event"] == "progress" and now - self.progressed >= PROGRESS_SECONDS:
             self.progressed = now
-            percent = 100.0 * event["done"] / event["total"]
-            if self.artifact is None:
-                self.artifact = create_progress_artifact(
-                    percent, key=f"{self.step}-progress", description=self.step
-                )
-            else:
-                update_progress_artifact(self.artifact, percent)
+            self.show(100.0 * self.pace.share, self.pace.line())
         if event["event"] == "damaged":
-            self.log.warning(f"damaged, is made again: {event['message']}")
+            self.log.warning(damage_said(event))
         if event["event"] == "resumed":
             self.log.info(f"goes on from the checkpoint of step {event['step']}")
-        if event["event"] in ("progress", "metric") and now - self.logged >= LOG_SECONDS:
-            self.logged = now
-            values = {k: v for k, v in event.items() if k != "event"}
-            self.log.info(
-                " ".join(
-                    f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}"
-                    for k, v in values.items()
-                )
-            )
+
+    def show(self, percent: float, said: str) -> None:
+        """On the run's page."""
+        if self.artifact is None:
+            key = f"{self.pace.step}-progress"
+            self.artifact = create_progress_artifact(percent, key=key, description=said)
+        else:
+            update_progress_artifact(self.artifact, percent, description=said)
 
     def finish(self) -> None:
         """Progress to 100 %."""
         if self.artifact is not None:
-            update_progress_artifact(self.artifact, 100.0)
+            self.show(100.0, self.pace.step)
 
 
 @task(
@@ -106,7 +95,8 @@ def step_task(work: Task, children: Children, label: str) -> dict[str, Any]:
     """Make one step's artifact; the result is its place, nothing else passes through the flow."""
     follower = Follower(work.step.name)
     children.follow = follower
-    outcome = children.make(work)
+    with Teller(follower.pace, follower.log.info):
+        outcome = children.make(work)
     follower.finish()
     counts = outcome.manifest.counts
     rejected = sum(counts.rejected.values())

@@ -3,9 +3,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-say() { printf 'gristmill: %s\n' "$*" >&2; }
+. infra/setup/progress.sh
 as_root_on_debian() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && grep -qiE 'debian|ubuntu' /etc/os-release; }
-apt_install() { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
+apt_install() { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; }
+java_packages() { apt_install openjdk-17-jre-headless || apt_install default-jre-headless; }
 
 java_major() {
   local java="java"
@@ -16,8 +17,7 @@ java_major() {
 java="$(java_major || true)"
 if [ "${java:-0}" -lt 17 ]; then
   if as_root_on_debian; then
-    say "installing Java 17 (openjdk-17-jre-headless)"
-    apt_install openjdk-17-jre-headless || apt_install default-jre-headless
+    watched "Java 17" apt_status java_packages
   else
     say "Java 17 or newer is missing: install a JRE (Debian: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17) and run this again"
     exit 1
@@ -39,16 +39,17 @@ fi
 stamp=.venv/.ready
 if [ ! -e "$stamp" ] || [ requirements.lock -nt "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
   if ! "$python" -c 'import ensurepip' 2>/dev/null; then
-    if as_root_on_debian; then apt_install python3-venv; else
+    if as_root_on_debian; then watched "Python's venv module" apt_status apt_install python3-venv; else
       say "Python's venv module is missing: install python3-venv and run this again"
       exit 1
     fi
   fi
   [ -x .venv/bin/python ] || "$python" -m venv .venv
-  say "installing the locked packages into .venv (about two minutes)"
+  pip_install() { PYTHONUNBUFFERED=1 .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off "$@"; }
+  say "installing $(grep -c '^[^ #].*==' requirements.lock) locked packages into .venv, then torch: two or three minutes"
   # no-deps: the lock is whole, and what it leaves out (torch) has a line of its own
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+  watched "locked packages" pip_status pip_install --require-hashes --no-deps -r requirements.lock
+  watched "torch" pip_status pip_install "torch==2.13.0"
+  watched "gristmill" pip_status pip_install --no-deps --no-build-isolation -e .
   touch "$stamp"
 fi

@@ -37,6 +37,7 @@ from infra.tracking.run_log import (  # noqa: E402
     LakeSource,
     RunLog,
     history,
+    log_page,
     run_id_for,
 )
 
@@ -53,6 +54,7 @@ __all__ = [
     "RunLog",
     "champion",
     "history",
+    "log_page",
     "promote",
     "register_model",
     "run_id_for",

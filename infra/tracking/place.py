@@ -132,10 +132,15 @@ def warn(lake_root: str, error: Exception) -> None:
     sys.stderr.flush()
 
 
+def has_server(lake_root: str) -> bool:
+    """Whether MLflow is a server, rather than a database that this process opens."""
+    return uri_for(lake_root).startswith(SERVERS)
+
+
 def ui_command(lake_root: str, program: str = "gristmill") -> str:
     """How to open the MLflow page on this lake's runs."""
     uri = uri_for(lake_root)
-    if uri.startswith(SERVERS):
+    if has_server(lake_root):
         return f"mlflow server is at {public_uri(uri)}"
     return f"{program} serve mlflow --root {shlex.quote(lake_root)}"
 
@@ -165,9 +170,8 @@ def server(
 
 def run_page(lake_root: str, run_id: str) -> str:
     """The URL of a run's page on the tracking server; empty where there is no server."""
-    uri = uri_for(lake_root)
-    if not run_id or not uri.startswith(SERVERS):
+    if not run_id or not has_server(lake_root):
         return ""
     with speaking(lake_root) as client:
-        page = settings().mlflow_page.rstrip("/") or public_uri(uri)
+        page = settings().mlflow_page.rstrip("/") or public_uri(uri_for(lake_root))
         return f"{page}/#/experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}"

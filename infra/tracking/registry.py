@@ -1,7 +1,9 @@
-"""The model registry: versions that point into the lake, and the champion among them.
+"""The model registry: versions that lie in the lake, and the champion among them.
 
-No file goes through MLflow: a version carries the model's URI, its digest and the scores it was
-registered with as tags. A digest is registered once.
+A version's source is the exported folder itself, which holds an MLmodel: `models:/NAME@champion`
+loads from there. Only a tracking server that cannot see a lake on this machine's disk gets a copy.
+A version carries the model's URI, its digest and the scores it was registered with as tags. A
+digest is registered once.
 """
 
 import contextlib
@@ -12,8 +14,9 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from infra import storage
 from infra.manifest import SHORT
-from infra.tracking.place import experiment_of, followed, speaking
+from infra.tracking.place import experiment_of, followed, has_server, speaking
 
 DIGEST_TAG = "gristmill.digest"
 CHAMPION = "champion"
@@ -35,12 +38,22 @@ def register_model(
                 return str(version.version)
         measured = {SCORE_TAG + key: repr(float(value)) for key, value in scores.items()}
         tags = {"uri": uri, DIGEST_TAG: digest, **measured}
-        model_id = point_to(client, lake_root, f"{name}-{digest[:SHORT]}", run_id, tags)
-        with followed(lake_root):  # a client looks the model up by the process's URI, not its own
-            made = client.create_model_version(
-                name, f"models:/{model_id}", run_id or None, tags=tags, model_id=model_id
-            )
+        source, run = uri, run_id or None
+        if has_server(lake_root) and storage.is_local(uri):
+            model_id = copied(client, lake_root, f"{name}-{digest[:SHORT]}", run_id, uri)
+            source = f"models:/{model_id}"
+        with followed(lake_root):  # a client looks models up by the process's URI, not its own
+            made = client.create_model_version(name, source, run, tags=tags)
         return str(made.version)
+
+
+def copied(client: MlflowClient, lake_root: str, name: str, run_id: str, uri: str) -> str:
+    """Id of a model on the tracking server with the files of a local folder."""
+    experiment = experiment_of(client, lake_root)
+    model = client.create_logged_model(experiment, name, run_id or None)
+    client.log_model_artifacts(model.model_id, storage.local_path(uri))
+    client.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
 
 
 def champion(lake_root: str, name: str) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mlflow import MlflowClient
@@ -22,10 +22,12 @@ from infra.errors import GristmillError
 from infra.lake import Artifact
 from infra.manifest import SHORT
 from infra.parameters import flatten
-from infra.tracking.place import client_for, experiment_of, speaking, warn
+from infra.tracking.place import client_for, experiment_of, followed, speaking, warn
 from infra.tracking.registry import DIGEST_TAG, point_to
 
 FLUSH_SECONDS = 15.0
+FINISHED = "FINISHED"
+NAME_TAG, STEP_TAG = "gristmill.name", "gristmill.step"
 PARAMS_A_BATCH = 100
 METRICS_A_BATCH = 900
 """MLflow takes at most 100 parameters and 1000 metrics a call."""
@@ -56,6 +58,12 @@ def history(lake_root: str, run_id: str, metric: str) -> list[tuple[int, float]]
         found = client.get_metric_history(run_id, metric)
         found = sorted(found, key=lambda m: (m.step, m.timestamp))
         return sorted({m.step: m.value for m in found}.items())
+
+
+def log_page(lake_root: str, run_id: str, name: str, page: str) -> None:
+    """Put a page among a run's artifacts; one of that name is replaced."""
+    with speaking(lake_root) as client, followed(lake_root):
+        client.log_text(run_id, page, name)
 
 
 def _find_or_create_run(lake_root: str, digest: str, name: str) -> str:
@@ -140,29 +148,57 @@ class RunLog:
 
     def checkpoint(self, step: int, uri: str, values: Mapping[str, float]) -> None:
         """Record where the checkpoint of a step is, with its scores; the files stay there."""
+        tags = {"uri": uri, NAME_TAG: self._name, STEP_TAG: str(step)}
 
         def work(client: MlflowClient) -> None:
-            model_id = point_to(client, self._root, f"step-{step:08d}", self.run_id, {"uri": uri})
-            client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step)])
+            model_id = point_to(client, self._root, f"step-{step:08d}", self.run_id, tags)
             for key, value in values.items():
                 client.log_metric(self.run_id, key, value, step=step, model_id=model_id)
+
+        self._waiting.put(work)
+
+    def kept(self, steps: Iterable[int]) -> None:
+        """Forget the checkpoints recorded so far but those of these steps: their files are gone."""
+        there = set(steps)
+
+        def work(client: MlflowClient) -> None:
+            for step, model_id in self._checkpoints(client):
+                if step not in there:
+                    client.delete_logged_model(model_id)
 
         self._waiting.put(work)
 
     def close(self, status: str, scores: Mapping[str, float] | None = None) -> None:
         """Log final scores, send everything, end the run.
 
-        status   FINISHED, or KILLED where it will go on later
+        status   FINISHED: the checkpoints that are left become the run's outputs, of which MLflow
+                 takes none back; or KILLED where it will go on later
         """
         final = _metrics({f"final_{key}": value for key, value in (scores or {}).items()}, 0)
 
         def work(client: MlflowClient) -> None:
             client.log_batch(self.run_id, metrics=final)
+            left = [LoggedModelOutput(model, step) for step, model in self._checkpoints(client)]
+            if status == FINISHED and left:
+                client.log_outputs(self.run_id, left)
             client.set_terminated(self.run_id, status)
 
         self._waiting.put(work)
         self._waiting.put(None)
         self._thread.join(FLUSH_SECONDS)
+
+    def _checkpoints(self, client: MlflowClient) -> list[tuple[int, str]]:
+        """Step and model id of the recorded checkpoints, by step. The same training may have been
+        made under another name: those are not ours."""
+        where = [experiment_of(client, self._root)]
+        wanted = f"source_run_id = '{self.run_id}'"
+        found, page = [], client.search_logged_models(where, wanted)
+        while True:
+            mine = [model for model in page if model.tags.get(NAME_TAG) == self._name]
+            found += [(int(model.tags[STEP_TAG]), model.model_id) for model in mine]
+            if not page.token:
+                return sorted(found)
+            page = client.search_logged_models(where, wanted, page_token=page.token)
 
     def _send_all(self) -> None:
         try:

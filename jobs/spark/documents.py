@@ -36,9 +36,10 @@ def commit_layers(
     with task.lake.begin(task.identity, task.name) as writer:
         documents = task.inputs[DOCUMENTS].require()
         files = documents.data_files()
-        for shard_map in maps:
+        for number, shard_map in enumerate(maps, start=1):
             stacks = stacks_of(dataclasses.replace(documents, files=files))
-            made = map_shards(session, writer, task.step.name, shard_map, stacks)
+            step, of = task.step.name, len(maps)
+            made = map_shards(session, writer, step, shard_map, stacks, number, of)
             files = [*files, *layer_files(made, layers_in(files))]
             stacks = stacks_of(dataclasses.replace(documents, files=files))
             said = [shard.counts for shard in made]

@@ -6,13 +6,10 @@ answers with the shard's note, about 500 bytes; 10^5 shards are 50 MB on the dri
 """
 
 import dataclasses
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark import SparkContext
 
 from infra.errors import DamagedError, GristmillError
 from infra.lake import Writer, shards
@@ -24,8 +21,8 @@ from infra.manifest import Counts
 from infra.process import emit
 from jobs.spark.places import answers_at
 from jobs.spark.session import Session
+from jobs.spark.watched import WHOLE, Part, watched
 
-PROGRESS_SECONDS = 2.0
 TEXT_BYTES = "n_bytes"
 Build = Callable[[NewShard], Counts]
 
@@ -39,9 +36,11 @@ class Work:
     size_bytes: int
 
 
-def make_all(session: Session, writer: Writer, step: str, works: Sequence[Work]) -> list[Shard]:
+def make_all(
+    session: Session, writer: Writer, step: str, works: Sequence[Work], part: Part = WHOLE
+) -> list[Shard]:
     """The shards of these works, in their order; those that are there are found, the others made,
-    the largest first."""
+    the largest first. `part`: of the step, which this is."""
     writer.uses(work.name for work in works)
     notes = _found(session, step, [work.name for work in works])
     missing = [place for place in range(len(works)) if place not in notes]
@@ -53,7 +52,7 @@ def make_all(session: Session, writer: Writer, step: str, works: Sequence[Work])
         shard, _ = shards.make(root, work.name, work.build)
         return shard.to_json().decode()
 
-    with _progress(session.spark.sparkContext, step, len(missing)):
+    with watched(session, step, part, len(missing), "shards"):
         made = answers_at(session, len(missing), make, tasks=len(missing))
     notes |= dict(zip(missing, made, strict=True))
     return [Shard.from_json(notes[place].encode(), step) for place in range(len(works))]
@@ -87,9 +86,15 @@ def _found(session: Session, step: str, names: Sequence[str]) -> dict[int, str]:
 
 
 def map_shards(
-    session: Session, writer: Writer, step: str, shard_map: ShardMap, stacks: Sequence[Stack]
+    session: Session,
+    writer: Writer,
+    step: str,
+    shard_map: ShardMap,
+    stacks: Sequence[Stack],
+    number: int = 1,
+    of: int = 1,
 ) -> list[Shard]:
-    """What `shard_map` makes of each of these shards."""
+    """What `shard_map` makes of each of these shards; part `number` of the step's."""
     root = session.root
     works = [
         Work(
@@ -99,7 +104,7 @@ def map_shards(
         )
         for stack in stacks
     ]
-    return make_all(session, writer, step, works)
+    return make_all(session, writer, step, works, Part(shard_map.name, number, of))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,29 +158,3 @@ def tally(sizes: Sequence[pa.Array], reasons: Sequence[pa.Array]) -> Counts:
     rejected = {entry["values"]: entry["counts"] for entry in counted}
     texts = {"bytes_text": int(pc.sum(kept).as_py() or 0)}
     return Counts(len(size), len(kept), dict(sorted(rejected.items())), texts)
-
-
-@contextmanager
-def _progress(context: SparkContext, step: str, total: int) -> Iterator[None]:
-    """Emit how many shards are done, while the block runs."""
-    done = threading.Event()
-
-    def watch() -> None:
-        told = -1
-        tracker = context.statusTracker()
-        while not done.wait(PROGRESS_SECONDS):
-            stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
-            mine = [stage for stage in stages if stage and stage.numTasks == total]
-            finished = sum(stage.numCompletedTasks for stage in mine)
-            if finished > told:
-                emit("progress", step=step, done=finished, total=total)
-                told = finished
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-    emit("progress", step=step, done=total, total=total)

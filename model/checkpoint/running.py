@@ -14,6 +14,7 @@ so the saver has a group of its own, and a new save first waits for the one befo
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,12 +93,20 @@ class Checkpoints:
     All methods but `folder` and `steps` are collective.
 
     group   a gloo process group that nothing else uses: the background thread talks on it
+    kept    called on rank 0 with the steps that have a checkpoint, when one may have gone
     """
 
-    def __init__(self, artifact: Artifact, keep: int, group: dist.ProcessGroup) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        keep: int,
+        group: dist.ProcessGroup,
+        kept: Callable[[set[int]], None] = lambda steps: None,
+    ) -> None:
         self.artifact = artifact
         self.keep = keep
         self.group = group
+        self.kept = kept
         self._pending: Future[Any] | None = None
         self._best_step = 0
         self.saved_step = -1
@@ -113,10 +122,10 @@ class Checkpoints:
     def sweep(self) -> list[int]:
         """Remove folders without COMPLETE (rank 0); the steps that are there, alike on all."""
         if dist.get_rank() == 0:
-            for step in _steps(self.artifact, complete=False) - _steps(
-                self.artifact, complete=True
-            ):
+            complete = _steps(self.artifact, complete=True)
+            for step in _steps(self.artifact, complete=False) - complete:
                 storage.delete(self.folder(step))
+            self.kept(complete)
         dist.barrier(group=self.group)  # nobody lists a folder that is being removed
         return self.steps()
 
@@ -146,10 +155,12 @@ class Checkpoints:
     def retain(self, wanted: set[int]) -> None:
         """Remove (rank 0) all other checkpoints."""
         if dist.get_rank() == 0:
-            for step in set(self.steps()) - wanted:
+            complete = _steps(self.artifact, complete=True)
+            for step in complete - wanted:
                 # COMPLETE goes first: a folder that a kill leaves half removed does not count
                 storage.delete(storage.join(self.folder(step), COMPLETE))
                 storage.delete(self.folder(step))
+            self.kept(complete & wanted)
 
     def load(
         self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer], tokens: str

@@ -31,7 +31,8 @@ def evaluate(subject: Subject) -> Outcome:
     )
     nats = torch.zeros(len(windows.sources), dtype=torch.float64)  # [sources]
     counts = torch.zeros(len(windows.sources), dtype=torch.float64)  # [sources]
-    for window in windows:
+    for number, window in enumerate(windows):
+        subject.told(number, windows.batches_per_rank, "batches")
         losses = (
             token_losses(subject.model, window.tokens.to(subject.device))
             .cpu()[window.real]

@@ -12,6 +12,7 @@ def evaluate(subject: Subject) -> Outcome:
     p = subject.parameters
     written = []
     for number, prompt in enumerate(p.prompts):
+        subject.told(number, len(p.prompts), "texts")
         text = continue_text(
             subject.model,
             subject.tokenizer,

@@ -1,5 +1,6 @@
 """What an evaluation gets and gives."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,11 @@ from model.config import EvaluateParameters, ModelConfig
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained model and what belongs to it. `model` is whole, on `device`, in evaluation mode."""
+    """A trained model and what belongs to it.
+
+    model  whole, on `device`, in evaluation mode
+    told   to be told how much is done: done, total, unit
+    """
 
     model: nn.Module
     config: ModelConfig
@@ -20,6 +25,7 @@ class Subject:
     tokens: Artifact
     tokenizer: Artifact
     parameters: EvaluateParameters
+    told: Callable[[int, int, str], None] = lambda done, total, unit: None
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 the same logits. Step `export`.
 
 In: checkpoints (its final model), tokenizer. Out: model.safetensors, config.json,
-generation_config.json, tokenizer.json, tokenizer_config.json. Raises UsageError, before anything is
-written, when no released class can express the model's shape.
+generation_config.json, tokenizer.json, tokenizer_config.json; and MLmodel, by which MLflow loads
+the same folder (`model.export.mlflow_model`). Raises UsageError, before anything is written, when
+no released class can express the model's shape.
 
     python -m model.export.step TASK.json
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from model.checkpoint.final import read_model
 from model.checkpoint.tensors import write_tensors
 from model.config import ExportParameters
 from model.export import exporter_for
+from model.export.mlflow_model import MLMODEL, TOKENIZER_FOLDER, mlmodel
 from model.runtime import main
 from model.steps import EXPORT as STEP
 
@@ -53,7 +56,7 @@ def run(task: Task) -> Manifest:
             write_tensors(
                 stream,
                 [(name, dtype, tuple(w.shape)) for name, w in weights],
-                (w.to(dtype) for _, w in weights),
+                (w.to(dtype) for _, w in told(weights)),
             )
         config = {
             "architectures": [exporter.architecture],
@@ -61,18 +64,19 @@ def run(task: Task) -> Manifest:
             **ends,
             "torch_dtype": dtype_name,
         }
-        documents = {
-            "config.json": config,
-            "generation_config.json": {**ends, "do_sample": True, "temperature": 0.8, "top_k": 50},
-            "tokenizer_config.json": tokenizer_config(
-                json.loads(tokenizer), eos_id, shape.context_tokens
-            ),
+        codec = tokenizer_config(json.loads(tokenizer), eos_id, shape.context_tokens)
+        generation = {**ends, "do_sample": True, "temperature": 0.8, "top_k": 50}
+        files = {
+            "config.json": json_lines(config),
+            "generation_config.json": json_lines(generation),
+            MLMODEL: mlmodel(exporter.architecture, dtype_name),
         }
-        for name, content in documents.items():
-            storage.write_bytes(writer.file(name), (json.dumps(content, indent=2) + "\n").encode())
-        storage.write_bytes(writer.file("tokenizer.json"), tokenizer)
+        for folder in ("", f"{TOKENIZER_FOLDER}/"):
+            files[f"{folder}tokenizer_config.json"] = json_lines(codec)
+            files[f"{folder}tokenizer.json"] = tokenizer
+        for name, content in files.items():
+            storage.write_bytes(writer.file(name), content)
         count = parameter_count(model)
-        emit("progress", step="export", done=len(weights), total=len(weights))
         return writer.commit(
             Counts(),
             details={
@@ -81,6 +85,18 @@ def run(task: Task) -> Manifest:
                 "dtype": dtype_name,
             },
         )
+
+
+def told(weights: list[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """These weights, telling the owner how many have gone through."""
+    for number, weight in enumerate(weights):
+        emit("progress", step=STEP.name, done=number, total=len(weights), unit="tensors")
+        yield weight
+
+
+def json_lines(value: dict[str, Any]) -> bytes:
+    """A JSON file as `transformers` writes one."""
+    return (json.dumps(value, indent=2) + "\n").encode()
 
 
 def tokenizer_config(tokenizer: dict[str, Any], eos_id: int, context_tokens: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import torch
 
-from infra import storage
+from infra import storage, tracking
 from infra.step import Task
 from model.steps import TRAIN as STEP
 from tests.model.artifacts import Tokens, write_tokens
@@ -82,6 +82,34 @@ def test_the_loss_falls_and_the_manifest_says_what_was_done(
     }
 
 
+def recorded(task: Task) -> dict[str, list[str]]:
+    """Where the MLflow run of a training says its checkpoints are: those that it lists, and its
+    outputs."""
+    root, run_id = task.lake.root, task.artifact.require().mlflow_run_id
+    client = tracking.MlflowClient(tracking.uri_for(root))
+    run = client.get_run(run_id)
+    assert run.outputs is not None
+    models = client.search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{run_id}'", max_results=50
+    )
+    outputs = [client.get_logged_model(output.model_id) for output in run.outputs.model_outputs]
+    both = {"listed": models, "outputs": outputs}
+    folder = f"{task.artifact.uri}/"
+    return {
+        what: [model.tags["uri"] for model in found if model.tags["uri"].startswith(folder)]
+        for what, found in both.items()
+    }
+
+
+def test_mlflow_lists_the_checkpoints_that_are_there(
+    place: tuple[Tokens, Path], reference: tuple[Task, list[dict[str, Any]]]
+) -> None:
+    task, events = reference
+    left = [task.artifact.file("step-00000012")]
+    assert sum(event["event"] == "checkpoint" for event in events) > 3
+    assert recorded(task) == {"listed": left, "outputs": left}
+
+
 @pytest.mark.parametrize(
     "at",
     [{"event": "metric", "step": 7}, {"event": "checkpoint", "step": 6}],
@@ -97,6 +125,8 @@ def test_a_kill_changes_no_bit_at_equal_process_count(
     events = train(task, folder, processes=2)
     assert [event["step"] for event in events if event["event"] == "resumed"]
     assert files_of(task) == files_of(reference[0])
+    left = [task.artifact.file("step-00000012")]
+    assert recorded(task) == {"listed": left, "outputs": left}
 
 
 def test_two_processes_killed_and_resumed_as_one_agree_within_a_millionth(

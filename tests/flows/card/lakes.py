@@ -32,6 +32,7 @@ def make(
     counts: Counts,
     files: dict[str, Any],
     details: dict[str, Any],
+    mlflow_run: str = "",
     **parameters: Any,
 ) -> Artifact:
     """A finished artifact, made unless it is there.
@@ -51,7 +52,7 @@ def make(
             pq.write_table(pa.Table.from_pylist(content, ROW), writer.file(path), row_group_size=4)
         else:
             storage.write_bytes(writer.file(path), json.dumps(content).encode())
-    writer.commit(counts, details=details)
+    writer.commit(counts, details=details, mlflow_run_id=mlflow_run)
     return artifact
 
 
@@ -121,11 +122,19 @@ def tokenized(lake: Lake) -> tuple[Artifact, Artifact]:
     return make(lake, "tokens/tokenize", inputs, Counts(10, 10), written, details), tokenizer
 
 
-def a_run(lake: Lake, bits: float, seed: int = 1, curve: Any = CURVE, **parameters: Any) -> Task:
+def a_run(
+    lake: Lake,
+    bits: float,
+    seed: int = 1,
+    curve: Any = CURVE,
+    mlflow_run: str = "",
+    **parameters: Any,
+) -> Task:
     """The report's task over a lake that holds a whole run.
 
-    bits   what its model scores, in bits per byte
-    seed   another seed is another model
+    bits        what its model scores, in bits per byte
+    seed        another seed is another model
+    mlflow_run  the MLflow run of its training
     """
     tokens, tokenizer = tokenized(lake)
     trained = {"tokens": tokens, "tokenizer": tokenizer}
@@ -137,6 +146,7 @@ def a_run(lake: Lake, bits: float, seed: int = 1, curve: Any = CURVE, **paramete
         Counts(64, 64),
         {"model.json": {}},
         {"curve": curve, **shape},
+        mlflow_run,
         seed=seed,
     )
     source = {

@@ -2,11 +2,13 @@
 
 import base64
 import math
+from pathlib import Path
 
 import pytest
 
 from flows.card.step import REPORT
 from flows.card.write import run
+from infra import tracking
 from infra.lake import Lake
 from infra.step import Task
 from tests.flows.card.lakes import HOSTILE, a_run
@@ -38,6 +40,15 @@ def test_the_manifest_names_the_page_the_score_and_the_verdict(task: Task) -> No
     assert [f.path.rpartition("/")[2] for f in manifest.files] == ["report.html"]
     assert manifest.details["val_bits_per_byte"] == 2.0
     assert (manifest.details["champion"], manifest.details["model_version"]) == (True, "1")
+
+
+def test_the_page_is_an_artifact_of_the_trainings_run(lake: Lake, tmp_path: Path) -> None:
+    run_id = tracking.run_id_for(lake.root, "a" * 64, "demo")
+    task = a_run(lake, bits=2.0, mlflow_run=run_id)
+    run(task)
+    client = tracking.MlflowClient(tracking.uri_for(lake.root))
+    logged = Path(client.download_artifacts(run_id, "report.html", str(tmp_path)))
+    assert logged.read_bytes() == Path(task.artifact.file("report.html")).read_bytes()
 
 
 def test_the_manifest_holds_the_funnel(task: Task) -> None:

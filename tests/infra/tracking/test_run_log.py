@@ -53,6 +53,44 @@ def test_everything_logged_arrives_before_close_returns(
     ]
 
 
+def test_a_checkpoint_whose_files_are_gone_leaves_the_run(root: str) -> None:
+    digest = "9" * 64
+
+    def uris(run_id: str) -> list[str]:
+        experiment = client(root).get_run(run_id).info.experiment_id
+        found = client(root).search_logged_models([experiment], f"source_run_id = '{run_id}'")
+        return sorted(model.tags["uri"] for model in found)
+
+    other = tracking.RunLog(root, digest, "same-training-other-name")
+    other.checkpoint(1, "other/1", {})
+    other.close("FINISHED")
+    killed = tracking.RunLog(root, digest, "demo")
+    for step in (1, 2, 3):
+        killed.checkpoint(step, f"demo/{step}", {"val_loss": 1.0 / step})
+        killed.kept(range(step, step + 1))
+    killed.checkpoint(4, "demo/4", {})
+    killed.close("KILLED")
+    assert uris(killed.run_id) == ["demo/3", "demo/4", "other/1"]
+    resumed = tracking.RunLog(root, digest, "demo")
+    resumed.kept([3])  # the fourth was never complete
+    resumed.checkpoint(4, "demo/4-again", {})
+    resumed.kept([4])
+    resumed.close("FINISHED")
+    assert uris(resumed.run_id) == ["demo/4-again", "other/1"]
+    run = client(root).get_run(resumed.run_id)
+    assert run.outputs is not None
+    left = [client(root).get_logged_model(o.model_id) for o in run.outputs.model_outputs]
+    assert sorted(model.tags["uri"] for model in left) == ["demo/4-again", "other/1"]
+
+
+def test_a_page_of_a_run_is_replaced(root: str, tmp_path: Path) -> None:
+    run_id = tracking.run_id_for(root, "8" * 64, "demo")
+    for page in ("<p>first</p>", "<p>Mühle</p>"):
+        tracking.log_page(root, run_id, "report.html", page)
+    read = client(root).download_artifacts(run_id, "report.html", str(tmp_path))
+    assert Path(read).read_text(encoding="utf-8") == "<p>Mühle</p>"
+
+
 def test_a_resumed_run_continues_and_its_last_value_counts(root: str) -> None:
     for values in ({0: 3.0, 1: 2.0}, {1: 1.5, 2: 1.0}):
         log = tracking.RunLog(root, "e" * 64, "demo")
