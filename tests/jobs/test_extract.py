@@ -172,6 +172,8 @@ def test_the_manifest_says_what_was_read(session: Session, lake: Lake, crawl: Pa
         "web-00000.warc.gz",
     ]
     assert manifest.details["bytes_in"] == sum(path.stat().st_size for path in crawl.iterdir())
+    assert manifest.counts.extra["bytes_read"] == manifest.details["bytes_in"]
+    assert {entry["source"] for entry in manifest.details["crawl"]} == {"crawl"}
     assert [column["name"] for column in manifest.schema] == KEPT.names
 
 

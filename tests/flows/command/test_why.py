@@ -105,6 +105,13 @@ def test_a_document_without_tokens_is_rejected_by_tokenize(mill: Lake) -> None:
     assert (verdict["step"], verdict["reason"]) == ("tokenize", "no_tokens")
 
 
+def test_rows_of_one_document_are_told_apart(mill: Lake) -> None:
+    twins = ways(mill, "twin")
+    assert len({each["doc_id"] for each in twins}) == 1
+    assert len({each["row_id"] for each in twins}) == len(twins) == 2
+    assert len({each["crawl"]["uri"] for each in twins}) == 2
+
+
 def test_a_page_captured_twice_is_two_documents(mill: Lake) -> None:
     monday, tuesday = ways(mill, "news")
     assert [each["crawl"]["file"] for each in (monday, tuesday)] == [

@@ -9,7 +9,7 @@ import pytest
 
 from infra import storage
 from infra.storage import public_uri
-from jobs.crawl import records
+from jobs.crawl import Found, records
 from jobs.crawl.kinds import kind_of
 from tests.jobs.crawl.archive_files import COMPRESSIONS, outcome, read, warc_record
 
@@ -82,3 +82,23 @@ def test_a_remote_file_is_read_like_a_local_one(s3_root: str) -> None:
     )
     assert outcome(list(records(f"{s3_root}/web.warc.gz"))) == ["0", "1", "2"]
     assert [r.reason for r in records(f"{s3_root}/missing.warc.gz")] == ["unreadable"]
+
+
+@pytest.mark.parametrize("form", ["plain", *COMPRESSIONS])
+def test_a_reader_says_how_many_bytes_of_the_file_it_came_through(
+    tmp_path: Path, form: str
+) -> None:
+    pack = COMPRESSIONS.get(form, bytes)
+    path = tmp_path / "x.warc"
+    path.write_bytes(b"".join(pack(warc_record(n)) for n in range(3)) + b"\r\n" * (form == "plain"))
+    found = Found()
+    assert len(list(records(str(path), found=found))) == found.records == 3
+    assert found.bytes_read == path.stat().st_size
+
+
+def test_the_end_of_a_text_larger_than_a_page_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_bytes(b"word " * (1 << 20))
+    found = Found()
+    (record,) = records(str(tmp_path / "x.txt"), 1 << 16, found=found)
+    assert record.reason == "too_large" and found.records == 1
+    assert 1 << 16 < found.bytes_read < 1 << 20

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra import storage
-from jobs.crawl import Origin, Record, records
+from jobs.crawl import Found, Origin, Record, records
 from jobs.crawl.counted import CountedStream, StoreFailed
 from jobs.crawl.parquet import parquet_rows
 from jobs.crawl.ranges import Range, ranges
@@ -42,6 +42,16 @@ def rows(uri: str, parts: Sequence[Range | None]) -> list[dict[str, object]]:
         for record in records(uri, LIMIT, part)
         if record.reason != "empty_file"
     ]
+
+
+def bytes_read(uri: str, parts: Sequence[Range | None]) -> int:
+    """How many bytes of the file the readers of these parts came through."""
+    total = 0
+    for part in parts:
+        found = Found()
+        list(records(uri, LIMIT, part, found))
+        total += found.bytes_read
+    return total
 
 
 def parts_at(cuts: Sequence[int], end: int) -> list[Range | None]:
@@ -109,12 +119,14 @@ def test_large_files_are_cut_into_parts_of_about_the_size_asked_for(tmp_path: Pa
     assert len(parts) == -(-size // 20_000)
     assert [part for part in parts if part] == parts_at([p.end for p in parts if p], size)
     assert rows(str(lines), parts) == rows(str(lines), [None])
+    assert bytes_read(str(lines), parts) == bytes_read(str(lines), [None]) == size
     write_groups(table, [500] * 8)
     size = table.stat().st_size
     parts = ranges(str(table), size, size // 4)
     assert parts == [Range(0, 2), Range(2, 4), Range(4, 6), Range(6, 8)]
     assert ranges(str(table), size, 1) == [Range(n, n + 1) for n in range(8)]
     assert rows(str(table), parts) == rows(str(table), [None])
+    assert bytes_read(str(table), parts) == bytes_read(str(table), [None]) == size
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Rows of JSONL and Parquet files: what a row becomes, and that a broken one costs itself alone."""
 
+import gzip
+import hashlib
 import json
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.crawl import Origin, records
+from jobs.crawl import Found, Origin, records
+from jobs.crawl.bundles import SPLIT_BYTES
+from jobs.crawl.parquet import ROWS_BELIEVED
+from jobs.crawl.ranges import ranges
 from jobs.page.document import SCHEMA, document
 from tests.jobs.crawl.archive_files import LIMIT, read
 
@@ -57,6 +63,25 @@ def test_a_line_too_long_for_any_page_is_one_record(tmp_path: Path) -> None:
     assert found[2].detail == f"a line of {len(too_long)} bytes"
 
 
+@pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz"])
+def test_a_line_of_150_megabytes_is_one_record_in_bounded_memory(tmp_path: Path, name: str) -> None:
+    path, short = tmp_path / name, b'{"text": "one"}\n'
+    with gzip.open(path, "wb", 1) if name.endswith("gz") else path.open("wb") as stream:
+        stream.write(short + b'{"text": "')
+        for _ in range(150):
+            stream.write(b"z" * (1 << 20))
+        stream.write(b'"}\n' + short)
+    size = path.stat().st_size
+    parts = ranges(str(path), size, SPLIT_BYTES)
+    assert len(parts) == (1 if name.endswith("gz") else 3)
+    tracemalloc.start()
+    found = [r.reason for part in parts for r in records(str(path), LIMIT, part)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == [None, "too_large", None]
+    assert peak < 6 * (4 * LIMIT + 65536)
+
+
 def test_a_line_nested_deeper_than_the_parser_goes_is_damaged(tmp_path: Path) -> None:
     found = read(tmp_path, b"[" * 200_000 + b'\n{"text": "one"}\n', "x.jsonl")
     assert [r.reason for r in found] == ["damaged", None]
@@ -93,6 +118,54 @@ def test_each_row_of_a_broken_row_group_is_damaged(tmp_path: Path) -> None:
     assert [r.reason for r in found] == [None] * 10 + ["damaged"] * 10 + [None] * 20
     assert [r.offset for r in found] == list(range(40))
     assert "row group 1, 10 of 10 rows" in found[10].detail
+
+
+@given(st.data())
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_table_has_as_many_records_as_its_footer_says(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    path = tmp_path / "x.parquet"
+    texts = [f"text number {n} " * (n % 7) for n in range(900)]
+    pq.write_table(pa.table({"url": texts[::-1], "text": texts}), path, row_group_size=300)
+    stored = bytearray(path.read_bytes())
+    footer = len(stored) - 8 - int.from_bytes(stored[-8:-4], "little")
+    for _ in range(data.draw(st.integers(1, 4))):
+        stored[data.draw(st.integers(4, footer - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(stored)
+    found = Found()
+    offsets = [record.offset for record in records(str(path), LIMIT, found=found)]
+    assert offsets == list(range(900))
+    assert (found.records, found.bytes_read) == (900, len(stored))
+
+
+def test_rows_before_a_break_stay_and_those_behind_it_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    texts = [f"{n} {hashlib.sha256(b'%d' % n).hexdigest() * 9}" for n in range(10_000)]
+    options = {"use_dictionary": False, "compression": "none", "data_page_size": 4096}
+    pq.write_table(pa.table({"text": texts}), path, row_group_size=10_000, **options)
+    stored = bytearray(path.read_bytes())
+    middle = len(stored) // 2
+    stored[middle : middle + 100_000] = b"\xff" * 100_000
+    path.write_bytes(stored)
+    found = list(records(str(path), LIMIT))
+    kept = [record.reason for record in found].index("damaged")
+    assert len(found) == 10_000 and 1000 < kept < 6000
+    assert [record.text for record in found[:kept]] == texts[:kept]
+    assert {record.reason for record in found[kept:]} == {"damaged"}
+    assert f"row group 0, {10_000 - kept} of 10000 rows" in found[-1].detail
+
+
+def test_a_footer_that_says_more_rows_than_there_can_be_is_not_believed(tmp_path: Path) -> None:
+    path, rows = tmp_path / "x.parquet", ROWS_BELIEVED + 1
+    table = pa.table({"text": pa.array(["x"] * rows).dictionary_encode()})
+    pq.write_table(table, path, row_group_size=rows)
+    start = pq.read_metadata(path).row_group(0).column(0).dictionary_page_offset
+    stored = bytearray(path.read_bytes())
+    stored[start : start + 20] = bytes(20)
+    path.write_bytes(stored)
+    (record,) = records(str(path), LIMIT)
+    assert record.reason == "damaged" and f"{rows} of {rows} rows" in record.detail
 
 
 def test_a_value_that_is_none_is_missing_in_its_row_alone(tmp_path: Path) -> None:

@@ -27,13 +27,8 @@ from jobs.page import document as documents
 from jobs.page.document import SCHEMA, batch_of, document
 from tests.jobs.crawl.archive_files import arc_record, warc_record
 
-CODECS = sorted(
-    {
-        *aliases,
-        *aliases.values(),
-        *(module.name for module in pkgutil.iter_modules(encodings.__path__)),
-    }
-)
+MODULES = (module.name for module in pkgutil.iter_modules(encodings.__path__))
+CODECS = sorted({*aliases, *aliases.values(), *MODULES})
 LIMIT = 1 << 16
 HOSTILE = b"a\0b\xef\xbf\xbe \xed\xa0\x80 \xff"
 ORIGIN = Origin("x", "web", bytes(8))
@@ -78,17 +73,14 @@ def html(body: bytes, charset: str) -> bytes:
 def jsonl(body: bytes, charset: str) -> bytes:
     text = body.decode("utf-8", "surrogateescape")
     first = {"url": charset + text, "html": f"<meta charset={charset}>{text}", "date": charset}
-    return b"\n".join(
-        [json.dumps(first).encode(), body.replace(b"\n", b" ") or b"x", b'{"text":"x"}']
-    )
+    lines = [json.dumps(first).encode(), b"x" + body.replace(b"\n", b" "), b'{"text": "x"}']
+    return b"\n".join(lines)
 
 
 def parquet(body: bytes, charset: str) -> bytes:
     sink = pa.BufferOutputStream()
     binary = pa.array([body, html(body, charset), None], pa.binary())
-    loose = binary.view(
-        pa.string()
-    )  # bytes that are no UTF-8, as writers without a check leave them
+    loose = binary.view(pa.string())  # some writers do not look whether it is UTF-8
     table = {"url": loose, "html": binary, "date": pa.array([2**62, 0, None], pa.timestamp("us"))}
     pq.write_table(pa.table(table), sink)
     return sink.getvalue().to_pybytes()

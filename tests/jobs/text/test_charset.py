@@ -18,13 +18,8 @@ from jobs.text.labels import BEYOND, BY_LABEL, declared_codec
 PYTHON_NAMES = {"MacCyrillic": "mac-cyrillic", "MacRoman": "mac-roman"}
 NO_CODEC = {"EUC-TW"}
 
-CODECS = sorted(
-    {
-        *aliases,
-        *aliases.values(),
-        *(module.name for module in pkgutil.iter_modules(encodings.__path__)),
-    }
-)
+MODULES = (module.name for module in pkgutil.iter_modules(encodings.__path__))
+CODECS = sorted({*aliases, *aliases.values(), *MODULES})
 """Every codec name that Python knows."""
 
 
