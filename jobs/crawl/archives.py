@@ -123,13 +123,14 @@ def arc_record(index: int, frame: Frame, max_page_bytes: int) -> Record:
 
 def _http_page(base: Record, frame: Frame, max_page_bytes: int) -> Record:
     got = message.response(frame.block, max_page_bytes)
+    is_given = frame.size <= len(frame.block)
     mime, charset = message.content_type(got.headers.get("content-type", ""))
     base = replace(
         base,
         mime=mime,
         charset=charset,
         http_headers=kept_headers(got.head),
-        truncated=base.truncated or (HTTP_LENGTH if got.is_short else ""),
+        truncated=base.truncated or (HTTP_LENGTH if got.is_short and is_given else ""),
     )
     if got.status and is_robots_txt(base.url):
         body = got.body if 200 <= got.status < 300 else b""
@@ -140,7 +141,7 @@ def _http_page(base: Record, frame: Frame, max_page_bytes: int) -> Record:
         return _rejected(base, DAMAGED, got.damage)
     if mime and mime not in (*HTML_TYPES, *TEXT_TYPES):
         return _rejected(base, NOT_HTML_OR_TEXT, mime)
-    if got.too_large or frame.size > len(frame.block):
+    if got.too_large or not is_given:
         return _rejected(base, TOO_LARGE, f"{frame.size} bytes stored")
     if got.damage:
         return _rejected(base, DAMAGED, got.damage)

@@ -85,7 +85,7 @@ class _Walk:
         """The frame that begins here, and where it ends."""
         stream, offset = self.stream, self.stream.offset(position)
         head = self.head(position)
-        if head is None or (self.is_by_record and not stream.starts_member(position)):
+        if head is None or not self.may_begin(position, head):
             return self.no_record(position, position + 1, offset, "no record header here", {})
         lost = stream.take_break(position + 1, head.body, head.body, offset)
         if lost:
@@ -166,11 +166,18 @@ class _Walk:
             return True
         if stream.break_at(after) is not None:
             return True
-        if self.head(after) is None:
+        head = self.head(after)
+        if head is None:
             return False
-        if self.all_began_members and not self.is_by_record:
+        if self.all_began_members and not self.is_by_record and not self.trust.knows(head.fields):
             self.is_by_record = self.holds_one_each(position)
-        return not self.is_by_record
+        return self.may_begin(after, head)
+
+    def may_begin(self, position: int, head: Head) -> bool:
+        """Whether a record may have its header here: not inside a member of a file compressed
+        record by record, unless its writer is the file's."""
+        inside = self.is_by_record and not self.stream.starts_member(position)
+        return not inside or self.trust.knows(head.fields)
 
     def seems_by_record(self, position: int) -> bool:
         """Whether each record of the file is a compressed member of its own, as far as it shows

@@ -1,5 +1,5 @@
 """A movable window over the decompressed bytes of a crawl file: look ahead, find, go back; never
-more in memory than the window."""
+more in memory than a few windows."""
 
 import re
 from bisect import bisect_right
@@ -15,7 +15,8 @@ lengths costs no more than this many readings."""
 
 
 class Stream:
-    """Positions are those of the decompressed bytes. Memory is at most one and a half windows.
+    """Positions are those of the decompressed bytes. At most one and a half windows are held, twice
+    that for the moment in which they are moved.
 
     reopen        what `compressed.pieces` yields from a member's offset on
     size          bytes of an uncompressed file, whose positions are offsets; None: compressed,

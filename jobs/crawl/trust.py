@@ -51,13 +51,17 @@ class Trust:
         mine = fields.get(WARCINFO_ID, "")
         if self._searching:
             concurrent = fields.get(CONCURRENT_TO, "")
-            if mine not in self._writers and (not concurrent or concurrent != self._parent):
+            if not self.knows(fields) and (not concurrent or concurrent != self._parent):
                 return False
             self._searching, self._doubt_end = False, 0
         self._last = fields.get(RECORD_ID, "")
         self._named |= bool(mine)
         self._writers |= {mine, self._last if fields.get(TYPE) == "warcinfo" else ""} - {""}
         return True
+
+    def knows(self, fields: Mapping[str, str]) -> bool:
+        """Whether a header names the file's writer by an id that a page cannot know."""
+        return fields.get(WARCINFO_ID, "") in self._writers
 
     def may_be_body(self, position: int) -> bool:
         """Whether an unproven record that begins here may lie in a page."""

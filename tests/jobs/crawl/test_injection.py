@@ -6,6 +6,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from jobs.crawl import Record
 from tests.jobs.crawl.archive_files import (
@@ -96,6 +98,37 @@ WRONG = {
 }
 
 
+PARTS = [FOREIGN, HTML, b"\r\n", b"\r\n\r\n", b"WARC/1.0\r\n", b"<p>text", bytes(70)]
+PARTS += [COMPRESSIONS[name](FOREIGN) for name in ("gz", "zst", "lz4")]
+bodies = st.lists(st.sampled_from(PARTS), max_size=12).map(lambda parts: HTML + b"".join(parts))
+often = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@often
+@given(body=bodies, container=st.sampled_from(sorted(CONTAINERS)))
+def test_no_body_whatever_makes_a_record(tmp_path: Path, body: bytes, container: str) -> None:
+    parts = [warc_record(0), warc_record(1, block=body), warc_record(2)]
+    found = read(tmp_path, CONTAINERS[container](parts))
+    assert [r.url.rsplit("/", 1)[-1] for r in found] == ["0", "1", "2"]
+    assert found[1].size == len(body)
+
+
+@often
+@given(body=bodies, length=st.integers(0, 9999), container=st.sampled_from(sorted(CONTAINERS)))
+def test_no_wrong_length_makes_a_document_of_a_body_where_records_name_their_warcinfo(
+    tmp_path: Path, body: bytes, length: int, container: str
+) -> None:
+    in_one = container in IN_ONE
+    assume(not (in_one and body[length:].lstrip(b"\r\n").startswith(b"WARC/")))
+    parts = [warc_record(n, writer=WRITER) for n in (0, 2)]
+    page = warc_record(1, block=body, length=length, writer=WRITER)
+    found = read(tmp_path, CONTAINERS[container]([*parts, page, *parts]))
+    assert EVIL not in kept_urls(found)
+    assert kept_urls(found) >= {"https://example.org/0", "https://example.org/2"}
+
+
 OTHERS = (0, 3, *range(4, 9))
 
 
@@ -151,6 +184,18 @@ def test_a_request_that_names_the_record_with_the_wrong_length_is_proof(tmp_path
     )
     found = read(tmp_path, b"".join([warc_record(0), page, request, *map(warc_record, (3, 4))]))
     assert outcome(found) == ["0", "damaged", "damaged", "not_a_response", "3", "4"]
+
+
+@pytest.mark.parametrize("container", BY_RECORD)
+def test_a_file_of_members_with_one_and_with_two_records_is_read_whole(
+    tmp_path: Path, container: str
+) -> None:
+    pack = COMPRESSIONS[container.split()[0]]
+    records = [warc_record(n, writer=WRITER) for n in range(7)]
+    data = b"".join(map(pack, [*records[:4], records[4] + records[5], records[6]]))
+    assert outcome(read(tmp_path, data)) == list("0123456")
+    pairs = [warc_record(0), *(warc_record(n) + warc_record(n + 1) for n in (1, 3, 5))]
+    assert outcome(read(tmp_path, b"".join(map(pack, pairs)))) == list("0123456")
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
