@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobs.text.sentences import count_sentences, ends_sentence
-from jobs.text.words import is_unspaced, words
+from jobs.text.words import are_unspaced, words
 
 SIGNALS: dict[str, pa.DataType] = {
     # Gopher, quality
@@ -112,7 +112,7 @@ def signals(text: str) -> dict[str, int | float]:
     alphabetic = np.array(
         [token.isalpha() or any(map(str.isalpha, token)) for token in places], np.bool_
     )
-    unspaced = np.array(list(map(is_unspaced, places)), np.bool_)
+    unspaced = are_unspaced(places.keys())
     repetition = ngram_ratios(codes, lengths) if tokens else np.zeros(len(NGRAMS))
     values = (
         len(tokens),

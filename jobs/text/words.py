@@ -30,6 +30,7 @@ general categories do not tell; `tests/jobs/text/test_words.py` compares them wi
 """
 
 import unicodedata
+from collections.abc import Collection
 from functools import cache
 
 import numpy as np
@@ -100,9 +101,10 @@ def character_kinds() -> NDArray[np.uint8]:
     return kinds
 
 
-def is_unspaced(word: str) -> bool:
-    """Whether a word is one sign of a script that has one word a character here."""
-    return bool(character_kinds()[ord(word[0])] == ONE_CHARACTER_WORD)
+def are_unspaced(words: Collection[str]) -> NDArray[np.bool_]:
+    """(words,) whether each is one sign of a script that has one word a character here."""
+    first = np.fromiter((ord(word[0]) for word in words), np.int64, len(words))
+    return np.equal(character_kinds()[first], ONE_CHARACTER_WORD)
 
 
 def words(text: str) -> list[str]:

@@ -15,9 +15,9 @@ from jobs.text.words import (
     NO_WORD,
     ONE_CHARACTER_WORD,
     WORD,
+    are_unspaced,
     character_kinds,
     count_words,
-    is_unspaced,
     word_hashes,
     words,
 )
@@ -110,8 +110,8 @@ def test_words_are_those_of_uax_29_but_for_signs_within_words(text: str) -> None
 
 
 def test_scripts_without_spaces_are_known_by_their_signs() -> None:
-    assert all(map(is_unspaced, words("中かคຄខက한ꊿ")))
-    assert not any(map(is_unspaced, words("a б हिन्दी ང ሀ")))
+    assert are_unspaced(words("中かคຄខက한ꊿ")).all()
+    assert not are_unspaced(words("a б हिन्दी ང ሀ")).any()
 
 
 def test_a_joiner_belongs_to_a_word_only_inside_it() -> None:
