@@ -1,6 +1,7 @@
 # make demo: raw crawl to registered model.  make test: all tests; make test-fast: those under two minutes.
 # make bench: measurements for tests/benchmarks/RESULTS.md.  All prepare .venv and Java first.
-.PHONY: demo test test-fast bench prepare check lock clean
+# make audit: asks OSV's advisory list about every locked package; exit code 2 where it cannot be reached.
+.PHONY: demo test test-fast bench prepare check audit lock clean
 
 BIN := .venv/bin
 
@@ -22,6 +23,9 @@ bench: prepare
 
 check: prepare
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+audit: prepare
+	@$(BIN)/python -m infra.setup.audit
 
 lock: prepare
 	@infra/setup/lock.sh
