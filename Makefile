@@ -1,7 +1,8 @@
 # make demo: raw crawl to registered model.  make test: all tests; make test-fast: those under two minutes.
 # make bench: measurements for tests/benchmarks/RESULTS.md.  make reference: docs/reference from the declarations.
+# make audit: asks OSV's advisory list about every locked package; exit code 2 where it cannot be reached.
 # All prepare .venv and Java first.
-.PHONY: demo test test-fast bench prepare check lock reference clean
+.PHONY: demo test test-fast bench prepare check audit lock reference clean
 
 BIN := .venv/bin
 
@@ -27,6 +28,9 @@ check: prepare
 
 reference: prepare
 	@$(BIN)/python -m flows.reference
+
+audit: prepare
+	@$(BIN)/python -m infra.setup.audit
 
 lock: prepare
 	@infra/setup/lock.sh
