@@ -7,8 +7,9 @@ one. The hash of a local file is remembered in the lake (`_crawl-hashes.parquet`
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -27,6 +28,9 @@ SCHEMA = pa.schema(
     [("path", pa.string()), ("size", pa.int64()), ("mtime", pa.float64()), ("sha256", pa.string())]
 )
 Key = tuple[str, int, float]
+Told = Callable[[int, int], None]
+"""To be told how many of the files that must be read have been."""
+_TOLD: ContextVar[Told] = ContextVar("told", default=lambda done, total: None)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,16 @@ class Source:
     """What it holds: SHA-256, or the ETag of a remote file."""
     modified: float = field(default=0.0, compare=False)
     """mtime before the content was read, where it may be remembered; 0 for other files."""
+
+
+@contextlib.contextmanager
+def telling(told: Told) -> Iterator[None]:
+    """Within the block, `sources_of` tells how many files it has read."""
+    token = _TOLD.set(told)
+    try:
+        yield
+    finally:
+        _TOLD.reset(token)
 
 
 def sources_of(patterns: Iterable[str], lake_root: str) -> tuple[Source, ...]:
@@ -93,8 +107,11 @@ def _contents(files: list[FileInfo], lake_root: str) -> dict[str, str]:
     known = _remembered(lake_root) if any(not info.etag for info in files) else {}
     keys = {info.uri: (info.uri, info.size_bytes, info.modified) for info in files if not info.etag}
     missing = [uri for uri, key in keys.items() if key not in known]
+    hashed = {}
     with ThreadPoolExecutor(READERS) as pool:
-        hashed = dict(zip(missing, pool.map(storage.content_hash, missing), strict=True))
+        for uri, content in zip(missing, pool.map(storage.content_hash, missing), strict=True):
+            hashed[uri] = content
+            _TOLD.get()(len(hashed), len(missing))
     return {i.uri: i.etag or hashed.get(i.uri) or known[keys[i.uri]] for i in files}
 
 

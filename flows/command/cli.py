@@ -5,6 +5,7 @@ failure is one line on standard error. With `--json` a step prints exactly one J
 standard output.
 """
 
+import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -34,6 +35,7 @@ from flows.command.said import (
     parameters_of,
 )
 from flows.running.children import Children, Outcome
+from flows.running.pace import crawl_files
 from infra.errors import GristmillError, UsageError
 from infra.lake import Lake
 from infra.parameters import build
@@ -74,7 +76,9 @@ def add_step(step: Step) -> None:
             step.name: own,
         }
         parameters = parameters_of(config, set, **said)
-        execute(chain(parameters, step.name, whole=False), json)
+        with follower(json, console.out) as follow, crawl_files(follow):
+            tasks = chain(parameters, step.name, whole=False)
+        execute(tasks, json)
 
     make_one.__doc__ = f"{step.help} Writes `{step.kind}`."
     app.command(step.name)(with_options(make_one, step.parameters))
@@ -130,9 +134,11 @@ def add_whole(act: Callable[[PipelineParameters, bool], None]) -> None:
 
 def run(parameters: PipelineParameters, as_json: bool) -> None:
     """The whole way as a Prefect flow, crawl to registered model; what is there is skipped."""
-    with bound(parameters.root, parameters.input):
-        tasks = chain(parameters)
-        lines = plan_of(tasks)
+    with contextlib.ExitStack() as held:
+        with follower(as_json, console.out) as follow, crawl_files(follow):
+            held.enter_context(bound(parameters.root, parameters.input))
+            tasks = chain(parameters)
+            lines = plan_of(tasks)
         if not as_json:
             console.plan_table(lines)
         if not all(line.hit for line in lines):
@@ -159,7 +165,8 @@ def require_places(tasks: Iterable[Task]) -> None:
 
 def plan(parameters: PipelineParameters, as_json: bool) -> None:
     """What `run` would do and why, which shards are new, how much, how long. Runs nothing."""
-    lines = plan_of(chain(parameters))
+    with follower(as_json, console.out) as follow, crawl_files(follow):
+        lines = plan_of(chain(parameters))
     if as_json:
         console.one_object({"steps": [vars(line) for line in lines]})
     else:
