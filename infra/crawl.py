@@ -10,10 +10,17 @@ import contextlib
 import hashlib
 import re
 import time
+<<<<<<< HEAD
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+=======
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+>>>>>>> first
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,6 +43,9 @@ SCHEMA = pa.schema(
     [("path", pa.string()), ("size", pa.int64()), ("mtime", pa.float64()), ("sha256", pa.string())]
 )
 Key = tuple[str, int, float]
+Told = Callable[[int, int], None]
+"""To be told how many of the files that must be read have been."""
+_TOLD: ContextVar[Told] = ContextVar("told", default=lambda done, total: None)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,7 @@ class Source:
         text = f"{self.content} {self.copy}"
         return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
 
+<<<<<<< HEAD
 
 def declared(reference: str) -> tuple[str, str]:
     """(source, pattern) of `source=pattern`; the source is empty where none is declared: a name has
@@ -74,6 +85,20 @@ def declared(reference: str) -> tuple[str, str]:
 def sources_of(references: Iterable[str], lake_root: str) -> tuple[Source, ...]:
     """The crawl files that globs, directories, paths and URIs name, each file once; before a
     pattern may stand a source (`declared`).
+=======
+@contextlib.contextmanager
+def telling(told: Told) -> Iterator[None]:
+    """Within the block, `sources_of` tells how many files it has read."""
+    token = _TOLD.set(told)
+    try:
+        yield
+    finally:
+        _TOLD.reset(token)
+
+
+def sources_of(patterns: Iterable[str], lake_root: str) -> tuple[Source, ...]:
+    """The crawl files that globs, directories, paths and URIs name, each file once.
+>>>>>>> first
 
     Sorted by name and content. Files that the lake remembers are not read; nothing is written.
     Raises UsageError for a pattern that names none, and for a file with two declared sources.
@@ -149,8 +174,11 @@ def _contents(files: list[FileInfo], lake_root: str) -> dict[str, str]:
     known = _remembered(lake_root) if any(not info.etag for info in files) else {}
     keys = {info.uri: (info.uri, info.size_bytes, info.modified) for info in files if not info.etag}
     missing = [uri for uri, key in keys.items() if key not in known]
+    hashed = {}
     with ThreadPoolExecutor(READERS) as pool:
-        hashed = dict(zip(missing, pool.map(storage.content_hash, missing), strict=True))
+        for uri, content in zip(missing, pool.map(storage.content_hash, missing), strict=True):
+            hashed[uri] = content
+            _TOLD.get()(len(hashed), len(missing))
     return {i.uri: i.etag or hashed.get(i.uri) or known[keys[i.uri]] for i in files}
 
 

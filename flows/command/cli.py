@@ -6,7 +6,10 @@ standard output.
 """
 
 import contextlib
+<<<<<<< HEAD
 import os
+=======
+>>>>>>> first
 import signal
 import sys
 import traceback
@@ -38,9 +41,14 @@ from flows.command.said import (
     Without,
     parameters_of,
 )
+<<<<<<< HEAD
 from flows.command.sections import with_sections
 from flows.command.serve import serve, where_secrets_are
 from flows.running.children import Children, Outcome, log_file
+=======
+from flows.running.children import Children, Outcome
+from flows.running.pace import crawl_files
+>>>>>>> first
 from infra.errors import GristmillError, UsageError
 from infra.failures import failure_in, with_log
 from infra.lake import Artifact, Lake
@@ -106,10 +114,16 @@ def add_step(step: Step) -> None:
             step.name: own,
         }
         parameters = parameters_of(config, set, **said)
+<<<<<<< HEAD
         begun = started_from(parameters, step.name)
         if begun is not None:
             parameters = parameters.model_copy(update={"input": [begun.uri]})
         execute(chain(parameters, step.name, whole=False), json, begun)
+=======
+        with follower(json, console.out) as follow, crawl_files(follow):
+            tasks = chain(parameters, step.name, whole=False)
+        execute(tasks, json)
+>>>>>>> first
 
     make_one.__doc__ = f"{step.help} Writes `{step.kind}`."
     command = with_sections([step], own=True)
@@ -181,9 +195,11 @@ def add_whole(act: Callable[[PipelineParameters, bool], None]) -> None:
 
 def run(parameters: PipelineParameters, as_json: bool) -> None:
     """The whole way as a Prefect flow, crawl to registered model; what is there is skipped."""
-    with bound(parameters.root, parameters.input):
-        tasks = chain(parameters)
-        lines = plan_of(tasks)
+    with contextlib.ExitStack() as held:
+        with follower(as_json, console.out) as follow, crawl_files(follow):
+            held.enter_context(bound(parameters.root, parameters.input))
+            tasks = chain(parameters)
+            lines = plan_of(tasks)
         if not as_json:
             console.plan_table(lines)
         if not all(line.hit for line in lines):
@@ -210,7 +226,8 @@ def require_places(tasks: Iterable[Task]) -> None:
 
 def plan(parameters: PipelineParameters, as_json: bool) -> None:
     """What `run` would do and why, which shards are new, how much, how long. Runs nothing."""
-    lines = plan_of(chain(parameters))
+    with follower(as_json, console.out) as follow, crawl_files(follow):
+        lines = plan_of(chain(parameters))
     if as_json:
         console.one_object({"steps": [vars(line) for line in lines]})
     else:

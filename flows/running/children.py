@@ -100,6 +100,8 @@ class Children:
 
     def _spark(self, task: Task) -> None:
         if self._driver is None:
+            said = {"step": task.step.name, "part": "start of Spark", "done": 0, "total": 0}
+            self.follow({"event": "progress", **said})
             command = [sys.executable, "-m", "jobs.spark.driver", self.root]
             self._driver = Child(command, log_file("spark"), {**self.environment, **code_path()})
         driver = self._driver

@@ -10,15 +10,18 @@ TOLD_SECONDS as long as the step works, whether events come or not: nothing is s
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
 from typing import Any
 
+from infra.crawl import telling
 from infra.show import duration
 
 RECENT_SECONDS = 60.0
 POINT_SECONDS = 1.0
+CRAWL_FILES = "crawl files"
 FIRST_SECONDS = 2.0
 TOLD_SECONDS = 10.0
 SHOWN = {"train_loss": "loss", "val_loss": "val loss", "tokens_per_second": "tokens/s"}
@@ -97,6 +100,17 @@ class Pace:
     def line(self) -> str:
         """Both."""
         return f"{self.name()}: {self.numbers()}"
+
+
+def crawl_files(follow: Callable[[dict[str, Any]], None]) -> AbstractContextManager[None]:
+    """Within the block, the reading of crawl files that the lake does not remember is followed."""
+    follow({"event": "started", "step": CRAWL_FILES})
+
+    def told(done: int, total: int) -> None:
+        fields = {"step": CRAWL_FILES, "done": done, "total": total, "unit": "files"}
+        follow({"event": "progress", **fields})
+
+    return telling(told)
 
 
 def recent(seen: tuple[Point, ...], now: float, done: int) -> tuple[Point, ...]:

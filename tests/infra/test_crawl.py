@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from infra import storage
+<<<<<<< HEAD
 from infra.crawl import MEMORY, Source, crawl_digest, declared, remember, sources_of
+=======
+from infra.crawl import MEMORY, Source, crawl_digest, remember, sources_of, telling
+>>>>>>> first
 from infra.errors import UsageError
 from tests.s3_server import Application, forget_s3, make_bucket, one_at_a_time, s3_server, use_s3
 
@@ -41,6 +45,17 @@ def bound(path: Path, lake_root: str) -> Source:
     sources = sources_of([str(path)], lake_root)
     remember(sources, lake_root)
     return sources[0]
+
+
+def test_only_files_that_are_read_are_told(tmp_path: Path, lake_root: str) -> None:
+    for number in range(3):
+        put(tmp_path / f"{number}.html", b"%d" % number)
+    said: list[tuple[int, int]] = []
+    bound(tmp_path / "1.html", lake_root)
+    with telling(lambda done, total: said.append((done, total))):
+        sources_of([f"{tmp_path}/*.html"], lake_root)
+    sources_of([f"{tmp_path}/*.html"], lake_root)
+    assert said == [(1, 2), (2, 2)]
 
 
 def test_sources_are_each_file_once_with_its_content(root: str) -> None:

@@ -2,12 +2,14 @@
 
 import threading
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.running import pace as module
-from flows.running.pace import Pace, Teller
+from flows.running.pace import Pace, Teller, crawl_files
+from infra.crawl import sources_of
 
 
 class Clock:
@@ -79,6 +81,15 @@ def test_what_nobody_can_count_is_at_work_for_some_time(clock: Clock) -> None:
     assert pace.line() == "tokenizer 2/2 merges of 58 texts: at work for 1 min 13 s"
     pace.take({"event": "started", "step": "tokenize"})
     assert pace.line() == "tokenize: at work for 0.0 s"
+
+
+def test_crawl_files_are_told_as_they_are_read(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.html").write_text(f"page {number}")
+    pace = Pace()
+    with crawl_files(pace.take):
+        sources_of([str(tmp_path)], str(tmp_path / "lake"))
+    assert pace.line().startswith("crawl files: 2 of 2 files, ")
 
 
 def test_a_step_without_events_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
