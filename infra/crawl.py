@@ -10,17 +10,11 @@ import contextlib
 import hashlib
 import re
 import time
-<<<<<<< HEAD
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from itertools import groupby
-=======
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from dataclasses import dataclass, field
->>>>>>> first
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -73,7 +67,16 @@ class Source:
         text = f"{self.content} {self.copy}"
         return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
 
-<<<<<<< HEAD
+
+@contextlib.contextmanager
+def telling(told: Told) -> Iterator[None]:
+    """Within the block, `sources_of` tells how many files it has read."""
+    token = _TOLD.set(told)
+    try:
+        yield
+    finally:
+        _TOLD.reset(token)
+
 
 def declared(reference: str) -> tuple[str, str]:
     """(source, pattern) of `source=pattern`; the source is empty where none is declared: a name has
@@ -85,20 +88,6 @@ def declared(reference: str) -> tuple[str, str]:
 def sources_of(references: Iterable[str], lake_root: str) -> tuple[Source, ...]:
     """The crawl files that globs, directories, paths and URIs name, each file once; before a
     pattern may stand a source (`declared`).
-=======
-@contextlib.contextmanager
-def telling(told: Told) -> Iterator[None]:
-    """Within the block, `sources_of` tells how many files it has read."""
-    token = _TOLD.set(told)
-    try:
-        yield
-    finally:
-        _TOLD.reset(token)
-
-
-def sources_of(patterns: Iterable[str], lake_root: str) -> tuple[Source, ...]:
-    """The crawl files that globs, directories, paths and URIs name, each file once.
->>>>>>> first
 
     Sorted by name and content. Files that the lake remembers are not read; nothing is written.
     Raises UsageError for a pattern that names none, and for a file with two declared sources.

@@ -6,10 +6,7 @@ standard output.
 """
 
 import contextlib
-<<<<<<< HEAD
 import os
-=======
->>>>>>> first
 import signal
 import sys
 import traceback
@@ -41,14 +38,10 @@ from flows.command.said import (
     Without,
     parameters_of,
 )
-<<<<<<< HEAD
 from flows.command.sections import with_sections
 from flows.command.serve import serve, where_secrets_are
 from flows.running.children import Children, Outcome, log_file
-=======
-from flows.running.children import Children, Outcome
 from flows.running.pace import crawl_files
->>>>>>> first
 from infra.errors import GristmillError, UsageError
 from infra.failures import failure_in, with_log
 from infra.lake import Artifact, Lake
@@ -114,16 +107,12 @@ def add_step(step: Step) -> None:
             step.name: own,
         }
         parameters = parameters_of(config, set, **said)
-<<<<<<< HEAD
-        begun = started_from(parameters, step.name)
-        if begun is not None:
-            parameters = parameters.model_copy(update={"input": [begun.uri]})
-        execute(chain(parameters, step.name, whole=False), json, begun)
-=======
         with follower(json, console.out) as follow, crawl_files(follow):
+            begun = started_from(parameters, step.name)
+            if begun is not None:
+                parameters = parameters.model_copy(update={"input": [begun.uri]})
             tasks = chain(parameters, step.name, whole=False)
-        execute(tasks, json)
->>>>>>> first
+        execute(tasks, json, begun)
 
     make_one.__doc__ = f"{step.help} Writes `{step.kind}`."
     command = with_sections([step], own=True)

@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 
 from infra import storage
-<<<<<<< HEAD
-from infra.crawl import MEMORY, Source, crawl_digest, declared, remember, sources_of
-=======
-from infra.crawl import MEMORY, Source, crawl_digest, remember, sources_of, telling
->>>>>>> first
+from infra.crawl import MEMORY, Source, crawl_digest, declared, remember, sources_of, telling
 from infra.errors import UsageError
 from tests.s3_server import Application, forget_s3, make_bucket, one_at_a_time, s3_server, use_s3
 
