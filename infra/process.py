@@ -20,7 +20,7 @@ import time
 import uuid
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -122,14 +122,16 @@ def piped(
     """A process that is asked and answers over its standard input and output, in a session of its
     own. It must call `die_with_parent`; ending and reaping it is the caller's."""
     given = {**os.environ, **(environment or {}), PARENT: str(os.getpid())}
-    start = partial(
-        subprocess.Popen,
-        list(command),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=given,
-        start_new_session=True,
-    )
+
+    def start() -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=given,
+            start_new_session=True,
+        )
+
     return _starter().submit(start).result()
 
 

@@ -32,10 +32,10 @@ REASONS = {
     NOT_HTML_OR_TEXT: "the content is neither HTML nor plain text",
     TOO_LARGE: "the page is larger than the limit",
     EMPTY: "no main text, or less than the minimum",
-    TOO_SLOW: "reading the page takes more processor time than `extract.max_page_seconds`, which may "
-    "be raised, or its markup is built as no page is: too deep, too many attributes or options",
-    TOO_MUCH_MEMORY: "reading the page takes more memory than `extract.max_page_memory_bytes`, which "
-    "may be raised, or it has over a million tags",
+    TOO_SLOW: "reading the page takes more processor time than `extract.max_page_seconds`, which "
+    "may be raised, or its markup is built as no page is: too deep, too many attributes or options",
+    TOO_MUCH_MEMORY: "reading the page takes more memory than `extract.max_page_memory_bytes`, "
+    "which may be raised, or it has over a million tags",
     FAILED: "reading the page ended in an exception or in a crash of the parser: please report it",
 }
 
