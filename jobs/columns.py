@@ -34,12 +34,17 @@ class Table:
     meanings: Mapping[str, str]
 
 
+ROW_ID = (
+    "16 bytes that no other row of a crawl has: 8 of the crawl file's content (and which of the"
+    " files with that content it is), 8 of the record's number in it"
+)
 DOCUMENT = {
+    "row_id": ROW_ID,
     "doc_id": "16 bytes of URL and content (BLAKE2b over the URL and SHA-256 of the payload): the"
     " same page has the same wherever it was stored",
     "url": "address of the page",
     "domain": "host of the URL, without `www.` and port; empty where it has none",
-    "source": "which crawl: the file's name without shard number and extensions",
+    "source": "which crawl: declared (`--input web=crawl/*.warc.gz`), else the file's folder",
     "warc_file": "base name of the crawl file",
     "warc_offset": "byte offset in it: of the record, or of the compressed member that its first"
     " byte is in; of a JSONL line in the decompressed file; row number in Parquet",
@@ -55,6 +60,10 @@ DOCUMENT = {
     "n_bytes": "bytes of the text in UTF-8",
     "n_chars": "its code points",
     "n_words": "its words (`jobs.text.words`)",
+    "truncated": "why it may not be all that the server had: one of `jobs.crawl.record.TRUNCATED`;"
+    " null where nothing says so",
+    "http_headers": "the response's status line and headers (`jobs.crawl.evidence`); null without",
+    "evidence": "of a row rejected as `robots_txt` the site's rules for crawlers, at most 500 KiB",
     "reject_reason": "why it is no document, see [reasons](reasons.md); null for a document",
     "detail": "what exactly was wrong, for people; null where there is nothing to add",
 }
@@ -86,19 +95,24 @@ SIGNAL = {
     **{f"top_{n}gram_ratio": TOP_NGRAM.format(n) for n in (2, 3, 4)},
     **{f"dup_{n}gram_ratio": DUP_NGRAM.format(n) for n in (5, 6, 7, 8, 9, 10)},
     "line_count": f"lines that are not empty. {C4}",
-    "terminal_line_ratio": "share of lines that end in . ! ? or a quotation mark, full-width forms"
-    f" too. {C4}",
+    "terminal_line_ratio": "share of lines that end as a sentence does, or in a quotation mark."
+    f" {C4}",
     "javascript_line_ratio": f"share of lines with the word javascript. {C4}",
     "lorem_ipsum": f"occurrences of `lorem ipsum`. {C4}",
     "curly_brackets": f"occurrences of `{{`. {C4}",
-    "sentences": f"runs that end in . ! ? or their full-width forms. {C4}",
-    "line_punct_ratio": "share of lines that end in punctuation that ends or continues a sentence."
+    "sentences": f"sentence ends (`jobs.text.sentences`). {C4}",
+    "line_punct_ratio": "share of lines that end as a sentence does: terminal marks alone."
     f" {FINEWEB}",
-    "short_line_ratio": f"share of lines of less than 30 characters. {FINEWEB}",
+    "short_line_ratio": f"share of lines of at most 30 characters. {FINEWEB}",
     "char_dup_ratio": f"characters in lines that occurred before, by all characters. {FINEWEB}",
+    "new_line_ratio": "ends of lines a word, at most 1; blank lines are not counted: trafilatura, whose"
+    " texts FineWeb counted, parts blocks by one line end, we by two. datatrove's `list_ratio`",
+    "unspaced_word_ratio": "share of words that are one sign of a script with one word a character:"
+    " where it is high, the length and the repetition of words say nothing",
 }
 SIGNATURE = {
     "row": ROW,
+    "row_id": "of the document",
     "doc_id": "of the document",
     "length": "code points of the text",
     "content": "16 bytes, equal for equal normalised texts",
@@ -108,6 +122,7 @@ SIGNATURE = {
 KEPT_ROW = {
     "shard": SHARD,
     "row": ROW,
+    "row_id": "of the document",
     "doc_id": "of the document",
     "url": "of the document",
     "dup": "its cluster: `cluster`, doc_id of the best document (its own for a unique one); `size`,"
@@ -125,6 +140,7 @@ TOKEN_ROW = {
 }
 ENCODED_ROW = {
     "row": ROW,
+    "row_id": "of the document",
     "part": "0 for a document's first row, 1 for the second of one that `split_by: tail` cuts",
     **TOKEN_ROW,
     "split": "`train` or `val` where `split_by: tail` cuts, else null",
@@ -132,6 +148,7 @@ ENCODED_ROW = {
 NO_TOKENS = {
     "shard": SHARD,
     "row": ROW,
+    "row_id": "of the document",
     "doc_id": "of the document",
     "source": "of the document",
     "reject_reason": "`no_tokens`",

@@ -24,6 +24,8 @@ from jobs.crawl.sections import Section, lz4_end, zstd_end
 BLOCK_BYTES = 1 << 18
 PROBE_BYTES = 1 << 13
 PROBE_FRAME_BYTES = 1 << 22
+PROBED_BYTES = 1 << 8
+XZ_MEMORY_BYTES = 1 << 28
 MAGICS = {
     b"\x1f\x8b\x08": "gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
@@ -32,6 +34,19 @@ MAGICS = {
     b"\xfd7zXZ\x00": "xz",
 }
 MAGIC_OF = {codec: magic for magic, codec in MAGICS.items()}
+HEADERS = {
+    # RFC 1952, 2.3.1: the reserved flags are zero, the operating system is a known one.
+    "gzip": re.compile(rb"\x1f\x8b\x08[\x00-\x1f].{5}[\x00-\x0d\xff]", re.DOTALL),
+    # RFC 8878, 3.1.1.1.1: the reserved bit of the descriptor is zero.
+    "zstd": re.compile(
+        rb"\x28\xb5\x2f\xfd[%s]" % b"".join(b"\\x%02x" % n for n in range(256) if not n & 8)
+    ),
+    # LZ4 frame format: version 01, a block size of 64 KB to 4 MB.
+    "lz4": re.compile(rb"\x04\x22\x4d\x18[\x40-\x7f][\x40\x50\x60\x70]"),
+    "bz2": re.compile(rb"BZh[1-9]1AY&SY"),
+    "xz": re.compile(rb"\xfd7zXZ\x00\x00[\x00\x01\x04\x0a]"),
+}
+"""What a member begins with, as far as it is the same for all."""
 SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 RECORD_START = re.compile(rb"\s*(?:WARC/\d|filedesc:|dns:|[A-Za-z][A-Za-z0-9+.-]*://)")
 
@@ -58,6 +73,9 @@ class Decompressor(Protocol):
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Decompressed blocks of bounded size. Raises an error of `ERRORS`."""
 
+    def first(self, data: bytes, size: int) -> bytes:
+        """The first bytes of what the data hold, at most `size`. Raises an error of `ERRORS`."""
+
 
 ERRORS = (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError)
 
@@ -82,6 +100,9 @@ class _Gzip:
             if self._inner.eof or (not data and len(block) < BLOCK_BYTES):
                 return
 
+    def first(self, data: bytes, size: int) -> bytes:
+        return self._inner.decompress(data, size)
+
 
 class _Stdlib:
     def __init__(self, inner: Any) -> None:
@@ -100,11 +121,14 @@ class _Stdlib:
         while not self._inner.eof and not self._inner.needs_input:
             yield self._inner.decompress(b"", BLOCK_BYTES)
 
+    def first(self, data: bytes, size: int) -> bytes:
+        return bytes(self._inner.decompress(data, size))
+
 
 BY_STDLIB: dict[str, Callable[[], Decompressor]] = {
     "gzip": _Gzip,
     "bz2": lambda: _Stdlib(bz2.BZ2Decompressor()),
-    "xz": lambda: _Stdlib(lzma.LZMADecompressor()),
+    "xz": lambda: _Stdlib(lzma.LZMADecompressor(memlimit=XZ_MEMORY_BYTES)),
 }
 
 
@@ -222,34 +246,40 @@ def _dictionary(stored: bytes) -> bytes:
 def _next_member(
     raw: IO[bytes], codec: str, start: int, dictionary: bytes | None = None
 ) -> int | None:
-    """The next place from `start` on where a member begins that holds the start of a record."""
-    magic = MAGIC_OF[codec]
-    raw.seek(start)
-    base, window = start, b""
-    while data := raw.read(BLOCK_BYTES):
-        here = raw.tell()
+    """The next place from `start` on where a member begins that holds the start of a record.
+
+    Linear in the file, whatever it holds: a place costs the look at its header, and only where that
+    could be one, the decoding of a few hundred bytes.
+    """
+    header = HEADERS[codec]
+    base, window, ended = start, b"", False
+    while not ended:
+        raw.seek(base + len(window))
+        data = raw.read(BLOCK_BYTES)
+        ended = len(data) < BLOCK_BYTES
         window += data
-        at = window.find(magic)
-        while at >= 0:
-            if _starts_record(raw, codec, base + at, dictionary):
-                return base + at
-            at = window.find(magic, at + 1)
-        raw.seek(here)
-        keep = min(len(magic) - 1, len(window))
-        base += len(window) - keep
-        window = window[len(window) - keep :]
+        # Those near the window's end are looked at once there is more of them.
+        last = len(window) if ended else len(window) - PROBE_BYTES
+        for found in header.finditer(window, 0, len(window)):
+            if found.start() >= last:
+                break
+            at, head = base + found.start(), window[found.start() :][:PROBE_BYTES]
+            if _starts_record(raw, codec, at, head, dictionary):
+                return at
+        base, window = base + max(0, last), window[max(0, last) :]
     return None
 
 
-def _starts_record(raw: IO[bytes], codec: str, at: int, dictionary: bytes | None) -> bool:
-    raw.seek(at)
-    head = raw.read(PROBE_BYTES)
+def _starts_record(
+    raw: IO[bytes], codec: str, at: int, head: bytes, dictionary: bytes | None
+) -> bool:
+    """Whether what is at `at` of the file, beginning with `head`, decodes to a record's start."""
     try:
         if codec in BY_STDLIB:
-            first = next((block for block in BY_STDLIB[codec]().feed(head) if block), b"")
+            first = BY_STDLIB[codec]().first(head, PROBED_BYTES)
         else:
             section = Section(raw, at, at + PROBE_FRAME_BYTES)
-            first = _reader(section, codec, dictionary).read(64)
+            first = _reader(section, codec, dictionary).read(PROBED_BYTES)
     except ERRORS:
         return False
     return RECORD_START.match(first) is not None

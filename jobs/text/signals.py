@@ -52,38 +52,7 @@ SIGNALS: dict[str, pa.DataType] = {
     # scripts
     "unspaced_word_ratio": pa.float64(),
 }
-"""Name -> Arrow type.
-
-word_count               words
-mean_word_length         characters a word
-hash_ratio               `#` signs a word
-ellipsis_ratio           `...` and `…` a word
-bullet_line_ratio        share of lines that start with a bullet
-ellipsis_line_ratio      share of lines that end with an ellipsis
-alpha_word_ratio         share of words with at least one letter
-stop_words               how many of the eight words the, be, to, of, and, that, have, with occur
-dup_line_ratio           share of lines that occurred before
-dup_line_char_ratio      their share of the characters
-dup_paragraph_ratio      share of paragraphs that occurred before
-dup_paragraph_char_ratio their share of the characters
-top_Ngram_ratio          share of the characters that the most frequent n-gram's occurrences have;
-                         0 when none occurs twice
-dup_Ngram_ratio          share of the characters that lie in n-grams that occurred before, each
-                         counted once
-line_count               lines
-terminal_line_ratio      share of lines that end as a sentence does, or in a quotation mark
-javascript_line_ratio    share of lines with the word javascript
-lorem_ipsum              occurrences of `lorem ipsum`
-curly_brackets           occurrences of `{`
-sentences                sentence ends (`jobs.text.sentences`)
-line_punct_ratio         share of lines that end as a sentence does: terminal marks alone
-short_line_ratio         share of lines of at most 30 characters
-char_dup_ratio           characters in lines that occurred before, by all characters
-new_line_ratio           ends of lines a word, at most 1; blank lines are not counted: trafilatura,
-                         whose texts FineWeb counted, parts blocks by one line end, we by two
-unspaced_word_ratio      share of words that are one sign of a script with one word a character:
-                         where it is high, the length and the repetition of words say nothing
-"""
+"""Name -> Arrow type; what each one is: `jobs.columns.SIGNAL`."""
 
 STOP_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
 BULLETS = ("•", "‣", "⁃", "◦", "▪", "▸", "►", "●", "○", "■", "□", "–", "- ", "* ", "+ ", "·")
