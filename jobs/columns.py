@@ -105,7 +105,7 @@ SIGNAL = {
     f" {FINEWEB}",
     "short_line_ratio": f"share of lines of at most 30 characters. {FINEWEB}",
     "char_dup_ratio": f"characters in lines that occurred before, by all characters. {FINEWEB}",
-    "new_line_ratio": "ends of lines a word, at most 1; blank lines are not counted: trafilatura, whose"
+    "new_line_ratio": "ends of lines a word, at most 1; blank lines not counted: trafilatura, whose"
     " texts FineWeb counted, parts blocks by one line end, we by two. datatrove's `list_ratio`",
     "unspaced_word_ratio": "share of words that are one sign of a script with one word a character:"
     " where it is high, the length and the repetition of words say nothing",
