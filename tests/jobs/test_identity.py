@@ -54,7 +54,7 @@ def ran(
     given = tokenizer.TokenizerParameters(type="bytes")
     done["tokenizer"] = Task(tokenizer.STEP, lake, "test", given, inputs)
     tokenizer.run(session, done["tokenizer"])
-    inputs["tokenizer"] = done["tokenizer"].artifact
+    inputs = {**inputs, "tokenizer": done["tokenizer"].artifact}
     given_too = tokenize.TokenizeParameters(val_fraction=0.2)
     done["tokenize"] = Task(tokenize.STEP, lake, "test", given_too, inputs)
     tokenize.run(session, done["tokenize"])
