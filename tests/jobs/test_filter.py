@@ -183,7 +183,10 @@ def test_a_second_filter_sees_what_the_first_one_kept(
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("counted > 3", r"filter.rules.mine: unknown column 'counted'; nearest: 'word_count'"),
+        (
+            "words_count > 3",
+            r"filter.rules.mine: unknown column 'words_count'; nearest: 'word_count'",
+        ),
         ("n_wrds > 5", r"filter.rules.mine: unknown column 'n_wrds'; nearest: 'n_words'"),
         ("detail IS NULL", r"filter.rules.mine: unknown column 'detail'"),
         ("word_count >", r"filter.rules.mine: 'word_count >' is no SQL expression"),

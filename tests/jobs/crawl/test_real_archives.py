@@ -75,3 +75,17 @@ def test_where_fastwarc_reads_a_real_archive_its_pages_are_the_same(shared: Path
             except OSError:
                 continue
     assert compared > 100
+
+
+def test_few_real_pages_are_marked_as_truncated(shared: Path) -> None:
+    marked: Counter[tuple[str, str]] = Counter()
+    for path in real_files(shared):
+        marked.update((path.name, r.truncated) for r in records(str(path)) if not r.reason)
+    assert {key: count for key, count in marked.items() if key[1]} == {
+        ("sample.warc.txt", "record_length"): 1,
+        ("sample.warc.txt", "recovered"): 2,
+        ("example-wrong-chunks.warc.gz", "http_length"): 1,
+    }
+    for folder in ("crawl", "crawl2"):
+        for path in (shared / "data" / folder).glob("*.warc.gz"):
+            assert {r.truncated for r in records(str(path))} == {""}, path.name
