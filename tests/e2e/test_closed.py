@@ -23,6 +23,7 @@ import yaml
 from tests.e2e.whole import REPO, parameters
 
 MARK = "GRISTMILL_TEST"
+LOOK_SECONDS = 0.5
 SECRET = "5ecret-that-nobody-may-find"
 
 
@@ -114,6 +115,7 @@ def watched(folder: Path, address: str) -> Watched:
         )
         while process.poll() is None:
             seen.look(str(folder))
+            psutil.wait_procs([psutil.Process()], timeout=LOOK_SECONDS)
     assert process.returncode == 0, output.read_text()
     netrc.unlink()
     config.unlink()

@@ -72,3 +72,18 @@ def test_the_form_has_every_field_with_a_description_in_order() -> None:
     properties = PipelineParameters.model_json_schema()["properties"]
     assert [p["position"] for p in properties.values()] == list(range(len(properties)))
     assert all(p.get("description") or "$ref" in p or "allOf" in p for p in properties.values())
+
+
+def test_what_prefect_stores_of_an_input_has_no_query() -> None:
+    made = parse({"input": ["https://host/x.gz?X-Amz-Signature=hunter2", "crawl/part-?.gz"]})
+    assert "hunter2" not in made.model_dump_json()
+    assert made.model_dump(mode="json")["input"] == ["https://host/x.gz", "crawl/part-?.gz"]
+    assert made.input[0].endswith("?X-Amz-Signature=hunter2")
+
+
+def test_no_error_about_a_parameter_repeats_a_password() -> None:
+    address = "https://user:hunter2@host/x?token=hunter2"
+    for values in ({"input": address}, {"name": [address]}):
+        with pytest.raises(UsageError, match=r"\(got .*https://host/x") as caught:
+            parse(values)
+        assert "hunter2" not in str(caught.value)
