@@ -23,6 +23,7 @@ import yaml
 from tests.e2e.whole import REPO, parameters
 
 MARK = "GRISTMILL_TEST"
+pytestmark = pytest.mark.timeout(1800)
 LOOK_SECONDS = 0.5
 SECRET = "5ecret-that-nobody-may-find"
 
