@@ -25,8 +25,10 @@ from prefect.client.schemas.filters import (
     TaskRunFilterFlowRunId,
 )
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.context import TaskRunContext
 from prefect.deployments.steps.core import run_steps
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
@@ -185,9 +187,9 @@ def test_a_failure_of_the_data_is_not_tried_again(
     assert task_runs(state)["dedup"].run_count == 1
 
 
-def test_the_deployments_start_in_the_workers_checkout_one_run_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def deployed(server: None) -> dict[str, DeploymentResponse]:
+    """Name -> deployment, as `prefect deploy` makes them."""
     environment = {
         **os.environ,
         "PREFECT_API_URL": str(PREFECT_API_URL.value()),
@@ -198,7 +200,28 @@ def test_the_deployments_start_in_the_workers_checkout_one_run_at_a_time(
             [*PREFECT, *command], cwd=REPO, env=environment, check=True, capture_output=True
         )
     with get_client(sync_client=True) as client:
-        found = {deployment.name: deployment for deployment in client.read_deployments()}
+        return {deployment.name: deployment for deployment in client.read_deployments()}
+
+
+@pytest.mark.parametrize("login", ["user:hunter2@", ""])
+def test_the_form_takes_no_password_in_an_address_and_prefect_stores_none(
+    deployed: dict[str, DeploymentResponse], login: str
+) -> None:
+    said = {"parameters": {"input": [f"https://{login}host/x.warc.gz{'' if login else '?sig=1'}"]}}
+    plain = {"parameters": {"input": ["https://host/x.warc.gz", "crawl/part-?.gz", "s3://b/a?b"]}}
+    made = deployed["ingest"].id
+    with get_client(sync_client=True) as client:
+        before = len(client.read_flow_runs())
+        with pytest.raises(PrefectHTTPStatusError, match=r"422|409"):
+            client.create_flow_run_from_deployment(made, parameters=said)
+        assert len(client.read_flow_runs()) == before
+        client.create_flow_run_from_deployment(made, parameters=plain)
+
+
+def test_the_deployments_start_in_the_workers_checkout_one_run_at_a_time(
+    deployed: dict[str, DeploymentResponse], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = deployed
     assert found.keys() == {"pipeline", "ingest", "train", "evaluate"}
     assert {
         d.global_concurrency_limit.limit for d in found.values() if d.global_concurrency_limit

@@ -103,3 +103,18 @@ def test_a_value_that_is_none_is_one_line_that_names_the_key(value: str) -> None
     with pytest.raises(UsageError, match=r"train\.clip_norm: ") as caught:
         from_sources(None, [f"train.clip_norm={value}"], {})
     assert "\n" not in str(caught.value)
+
+
+def test_what_prefect_stores_of_an_input_has_no_query() -> None:
+    made = parse({"input": ["https://host/x.gz?X-Amz-Signature=hunter2", "crawl/part-?.gz"]})
+    assert "hunter2" not in made.model_dump_json()
+    assert made.model_dump(mode="json")["input"] == ["https://host/x.gz", "crawl/part-?.gz"]
+    assert made.input[0].endswith("?X-Amz-Signature=hunter2")
+
+
+def test_no_error_about_a_parameter_repeats_a_password() -> None:
+    address = "https://user:hunter2@host/x?token=hunter2"
+    for values in ({"input": address}, {"name": [address]}):
+        with pytest.raises(UsageError, match=r"\(got .*https://host/x") as caught:
+            parse(values)
+        assert "hunter2" not in str(caught.value)
