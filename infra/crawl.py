@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra import storage
+from infra.errors import UsageError
 from infra.manifest import digest_of
 from infra.storage import FileInfo
 
@@ -48,11 +49,16 @@ def sources_of(patterns: Iterable[str], lake_root: str) -> tuple[Source, ...]:
     """The crawl files that globs, directories, paths and URIs name, each file once.
 
     Sorted by name and content. Files that the lake remembers are not read; nothing is written.
-    Raises UsageError for a pattern that names none.
+    Raises UsageError for a pattern that names none and for a file that may not be read.
     """
     listed = time.time()
     found = {info.uri: info for pattern in patterns for info in storage.expand(pattern)}
-    contents = _contents(list(found.values()), lake_root)
+    try:
+        contents = _contents(list(found.values()), lake_root)
+    except PermissionError as error:
+        raise UsageError(
+            f"{error.filename}: cannot be read ({error.strerror}); check your rights"
+        ) from None
 
     def settled(info: FileInfo) -> float:
         known = storage.is_local(info.uri) and info.modified < listed - SETTLED_SECONDS
