@@ -90,7 +90,8 @@ def sources_of(references: Iterable[str], lake_root: str) -> tuple[Source, ...]:
     pattern may stand a source (`declared`).
 
     Sorted by name and content. Files that the lake remembers are not read; nothing is written.
-    Raises UsageError for a pattern that names none, and for a file with two declared sources.
+    Raises UsageError for a pattern that names none, for a file with two declared sources, and for
+    one that may not be read.
     """
     listed = time.time()
     found: dict[str, FileInfo] = {}
@@ -105,7 +106,12 @@ def sources_of(references: Iterable[str], lake_root: str) -> tuple[Source, ...]:
                     " a file has one source"
                 )
             names[info.uri] = known or source
-    contents = _contents(list(found.values()), lake_root)
+    try:
+        contents = _contents(list(found.values()), lake_root)
+    except PermissionError as error:
+        raise UsageError(
+            f"{error.filename}: cannot be read ({error.strerror}); check your rights"
+        ) from None
 
     def settled(info: FileInfo) -> float:
         known = storage.is_local(info.uri) and info.modified < listed - SETTLED_SECONDS

@@ -61,12 +61,14 @@ def main() -> None:
 def ended(step: str, failures: Mapping[int, ProcessFailure]) -> GristmillError:
     """What the user is told of the ranks that ended first, where none of them told why: by which
     signal, or with which exit code."""
-    killed = {
-        rank: found
-        for rank, found in failures.items()
-        if found.exitcode < 0 and found.exitcode != -signal.SIGTERM  # torchrun's own, to the rest
-    }
-    rank, first = min((killed or failures).items(), key=lambda each: (each[1].timestamp, each[0]))
+
+    def weight(found: ProcessFailure) -> int:
+        if found.exitcode == -signal.SIGTERM:
+            return 2  # torchrun sends it to the others
+        return 0 if found.exitcode < 0 else 1
+
+    said = failures.items()
+    rank, first = min(said, key=lambda each: (weight(each[1]), each[1].timestamp, each[0]))
     if first.exitcode < 0:
         return GristmillError(ended_by_signal(f"{step}: rank {rank}", -first.exitcode))
     return GristmillError(f"{step}: rank {rank} failed with exit code {first.exitcode}")

@@ -39,9 +39,11 @@ def serve(root: str) -> None:
             emit_failure(error)
         except Exception as error:
             traceback.print_exc()
-            if isinstance(error, Py4JError | ConnectionError) and session.lost():
-                emit_failure(lost(step.name, session.killed_by()), lost=True)
-                sys.exit(1)
+            if isinstance(error, Py4JError | ConnectionError):
+                number = session.lost()
+                if number is not None:
+                    emit_failure(lost(step.name, number), lost=True)
+                    sys.exit(1)
             emit_failure(failure_in(step.name, error))
         finally:
             with contextlib.suppress(Py4JError, ConnectionError):  # where the JVM was lost

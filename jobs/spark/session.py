@@ -57,21 +57,17 @@ class Session:
         """From now on, shuffles have as many partitions as so many bytes need."""
         self.spark.conf.set("spark.sql.shuffle.partitions", self.width(size_bytes))
 
-    def lost(self) -> bool:
-        """Whether the JVM has ended (it gets a moment: its connections break before it is gone)."""
+    def lost(self) -> int | None:
+        """Which signal ended the JVM, 0 where it ended of itself; None while it lives (it gets a
+        moment: its connections break before it is gone)."""
         gateway = self.spark.sparkContext._gateway
         try:
-            psutil.Process(gateway.proc.pid).wait(JVM_END_SECONDS)  # type: ignore[union-attr]
+            code = psutil.Process(gateway.proc.pid).wait(JVM_END_SECONDS)  # type: ignore[union-attr]
         except psutil.TimeoutExpired:
-            return False
+            return None
         except psutil.NoSuchProcess:
-            return True
-        return True
-
-    def killed_by(self) -> int:
-        """The signal that ended the JVM; 0 where it lives or ended of itself."""
-        code = self.spark.sparkContext._gateway.proc.poll()  # type: ignore[union-attr]
-        return max(0, -code) if code else 0
+            return 0
+        return max(0, -int(code or 0))
 
     def stop(self) -> None:
         """Stop Spark and its JVM."""

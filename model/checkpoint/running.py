@@ -11,10 +11,11 @@ talks while the trainer's thread does, and messages of one process group are mat
 so the saver has a group of its own, and a new save first waits for the one before.
 """
 
+import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,12 +23,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from infra import storage
 from infra.errors import GristmillError
+from infra.failures import failure_in
 from infra.lake import Artifact
 from infra.manifest import SHORT
 from model.checkpoint.storage import (
@@ -147,7 +150,8 @@ class Checkpoints:
         """Until the save in progress is complete on all ranks; keep the newest and the best."""
         if self._pending is None:
             return
-        self._pending.result()
+        with _told(f"checkpoint of step {self.saved_step}"):
+            self._pending.result()
         self._pending = None
         steps = self.steps()
         self.retain({*steps[-self.keep :], self._best_step})
@@ -186,7 +190,9 @@ class Checkpoints:
         self._read(step, training_tensors(model, []))
 
     def _read(self, step: int, tensors: dict[str, Tensor]) -> None:
-        load(tensors, storage_reader=SafetensorsReader(self.folder(step)), process_group=self.group)
+        reader = SafetensorsReader(self.folder(step))
+        with _told(f"{self.folder(step)}"):
+            load(tensors, storage_reader=reader, process_group=self.group)
 
     def _make_states(
         self, step: int, model: nn.Module, optimizers: list[torch.optim.Optimizer]
@@ -213,6 +219,15 @@ class Checkpoints:
                         else torch.zeros(entry.size, dtype=dtype)
                     )
                     optimizer.state[parameter][name.removeprefix(prefix)] = value.detach()
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """What any rank met, as our error: DCP's is no Exception and would pass by every net."""
+    try:
+        yield
+    except CheckpointException as error:
+        raise failure_in(f"train: {what}", error) from error
 
 
 def _steps(artifact: Artifact, *, complete: bool) -> set[int]:

@@ -10,6 +10,7 @@ import pytest
 from pyspark.errors import PythonException
 
 from infra import storage
+from infra.failures import failure_in
 from infra.lake import Artifact, Lake, Writer
 from infra.lake.rows import read_rows
 from infra.lake.shards import ShardMap, note_of
@@ -18,7 +19,6 @@ from infra.step import DOCUMENTS, Task
 from jobs.filter import STEP as FILTER
 from jobs.filter import FilterParameters
 from jobs.spark.documents import commit_layers, count, layer_files, rows_of_shards, schema_of
-from jobs.spark.driver import failure_of
 from jobs.spark.maps import map_shards, tally
 from jobs.spark.session import Session
 
@@ -105,7 +105,7 @@ def test_a_map_that_loses_or_invents_a_row_fails_with_one_line_and_leaves_no_sha
     wrong = measure(apply=partial(off_by, rows=rows))
     with pytest.raises(PythonException) as caught:
         map_shards(session, writer, "lengths", wrong, stacks)
-    told = str(failure_of("lengths", caught.value))
+    told = str(failure_in("lengths", caught.value))
     assert told == f"lengths: 2 rows in, {beside} beside them; please report this"
     assert files_of(lake, "lengths") == {}
 
@@ -184,7 +184,7 @@ def test_a_map_that_reads_a_column_that_no_layer_has_is_one_line(
     stacks = documents_artifact(lake, ROWS).stacks()
     with pytest.raises(PythonException) as caught:
         map_shards(session, writer, "lengths", measure(reads=("text", "dup")), stacks)
-    said = str(failure_of("lengths", caught.value))
+    said = str(failure_in("lengths", caught.value))
     assert said == (
         "lengths: no layer of its rows has the column 'dup'; run the step that makes it before"
     )
