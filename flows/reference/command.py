@@ -51,7 +51,7 @@ def default_of(parameter: Any) -> str:
     value = declared if isinstance(declared, str) else parameter.default
     if parameter.required:
         return "must be given"
-    return "" if value in (None, False, "", []) else code(str(value))
+    return "" if value is None or value is False or value == "" else code(str(value))
 
 
 def settings() -> str:

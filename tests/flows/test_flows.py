@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,22 @@ def artifacts() -> dict[str, Any]:
             for found in sorted(client.read_artifacts(), key=lambda a: a.created)
             if found.key
         }
+
+
+def test_every_artifact_is_what_its_step_declares(
+    first: State[Any], values: dict[str, Any]
+) -> None:
+    assert first.is_completed()
+    for task in chain(parse(values)):
+        step, manifest = task.step, task.artifact.require()
+        own = [entry.path.split("/", 3)[3] for entry in manifest.data_files() if not entry.is_shard]
+        assert manifest.details.keys() == step.details.keys(), step.name
+        assert not [path for path in own if not any(fnmatch(path, name) for name in step.files)]
+        assert not [name for name in step.files if not any(fnmatch(path, name) for path in own)]
+        assert (
+            manifest.counts.rejected.keys()
+            <= step.reasons.keys() | values["filter"]["rules"].keys()
+        )
 
 
 def test_a_killed_spark_is_tried_again_and_the_run_completes(first: State[Any]) -> None:

@@ -68,5 +68,11 @@ def test_every_setting_is_told() -> None:
     assert all(f"| `{name}` |" in PAGES["settings.md"] for name in names)
 
 
+def test_an_option_tells_its_default_also_where_it_is_zero() -> None:
+    generate = PAGES["commands.md"].partition("## gristmill generate")[2].partition("## ")[0]
+    assert "| `--seed` | `0` |" in generate
+    assert "| `--json` |  |" in generate
+
+
 def test_a_bar_in_a_cell_does_not_end_it() -> None:
     assert table(["a"], [["x | y\nz"]]).splitlines()[-1] == r"| x \| y<br>z |"
