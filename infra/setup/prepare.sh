@@ -45,7 +45,8 @@ if [ ! -e "$stamp" ] || [ requirements.lock -nt "$stamp" ] || [ pyproject.toml -
     fi
   fi
   [ -x .venv/bin/python ] || "$python" -m venv .venv
-  pip_install() { PYTHONUNBUFFERED=1 .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off "$@"; }
+  # exec: who ends this script ends pip, too
+  pip_install() { exec env PYTHONUNBUFFERED=1 .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off "$@"; }
   say "installing $(grep -c '^[^ #].*==' requirements.lock) locked packages into .venv, then torch: two or three minutes"
   # no-deps: the lock is whole, and what it leaves out (torch) has a line of its own
   watched "locked packages" pip_status pip_install --require-hashes --no-deps -r requirements.lock

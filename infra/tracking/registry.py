@@ -38,12 +38,12 @@ def register_model(
                 return str(version.version)
         measured = {SCORE_TAG + key: repr(float(value)) for key, value in scores.items()}
         tags = {"uri": uri, DIGEST_TAG: digest, **measured}
-        source, run = uri, run_id or None
+        source, run, model_id = uri, run_id or None, None
         if has_server(lake_root) and storage.is_local(uri):
             model_id = copied(client, lake_root, f"{name}-{digest[:SHORT]}", run_id, uri)
             source = f"models:/{model_id}"
         with followed(lake_root):  # a client looks models up by the process's URI, not its own
-            made = client.create_model_version(name, source, run, tags=tags)
+            made = client.create_model_version(name, source, run, tags=tags, model_id=model_id)
         return str(made.version)
 
 

@@ -1,6 +1,7 @@
 """What a Spark step tells while it works: its parts in order, each from nothing done to all."""
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -58,9 +59,7 @@ def test_tasks_are_counted_of_the_jobs_of_the_block_alone(
     context = session.spark.sparkContext
 
     def slow(number: int) -> int:
-        import time
-
-        time.sleep(0.2)
+        threading.Event().wait(0.2)
         return number
 
     context.parallelize(range(8), 8).count()
