@@ -112,7 +112,7 @@ ROWS = {
     "a brotli bomb": Row(lambda: encoded("br", brotli_zeros()), {"too_large": 1}, 5, 200),
     "a file that is a gzip bomb": Row(
         lambda: gzip.compress(warc_record(1, block=HTML + b"\r\n" + bytes(200 * MIB))),
-        {"too_large": 1},
+        {"damaged": 1},
         10,
         500,
         "x.warc.gz",
@@ -168,7 +168,6 @@ def test_a_hostile_input_costs_little_and_keeps_the_count(name: str, tmp_path: P
     )
     assert done.returncode == 0, done.stderr[-2000:]
     rows, cpu_seconds, growth_bytes = json.loads(done.stdout)
-    print(f"{name}: {rows}, {cpu_seconds:.2f} s, {growth_bytes / MIB:.0f} MiB")
     assert rows == row.rows
     assert cpu_seconds < row.cpu_seconds
     assert growth_bytes / MIB < row.growth_mib
