@@ -21,7 +21,6 @@ import os
 import resource
 import signal
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -30,7 +29,7 @@ from pathlib import Path
 from typing import IO
 
 from infra.errors import GristmillError, TransientError
-from infra.process import die_with_parent, piped
+from infra.process import Piped, die_with_parent, piped
 
 ADDRESS_SPACE_BUDGETS = 2
 """The address space is limited to so many budgets: not all memory that is asked for is used."""
@@ -84,7 +83,8 @@ class Bounded:
         self.module = module
         self.budget = budget
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Piped | None = None
+        self._inherited_bytes = 0
         atexit.register(self.close)
 
     def ask(self, *parts: bytes) -> list[bytes]:
@@ -118,27 +118,28 @@ class Bounded:
             os.kill(process.pid, signal.SIGKILL)  # `Popen.kill` may reap it
             _ended(process)
 
-    def _started(self) -> "subprocess.Popen[bytes]":
+    def _started(self) -> Piped:
         budget = (str(self.budget.cpu_seconds), str(self.budget.memory_bytes))
         process = piped(
             [sys.executable, "-m", self.module, *budget],
             {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
         assert process.stdin is not None and process.stdout is not None
-        if sys.platform == "linux":
-            for stream in (process.stdin, process.stdout):
-                # The system may give a user no more than it has.
-                with contextlib.suppress(OSError):
-                    fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        if _read(process.stdout) is None:
+        for stream in (process.stdin, process.stdout):
+            # The system may give a user no more than it has.
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        hello = _read(process.stdout)
+        if hello is None:
             code, _ = _ended(process)
             raise GristmillError(
                 f"{self.module} ended with code {code} before it could be asked; is the"
                 " environment of this Python whole? Its error is in the log"
             )
+        self._inherited_bytes = int(hello[0])
         return process
 
-    def _end_of(self, process: "subprocess.Popen[bytes]") -> Exception:
+    def _end_of(self, process: Piped) -> Exception:
         """What the end of a child means for the call that it was busy with."""
         code, peak_bytes = _ended(process)
         memory = f"more than {self.budget.memory_bytes >> 20} MiB of memory"
@@ -154,8 +155,9 @@ class Bounded:
                 f"{self.module} was killed by {name}, not by itself: out of memory? Run again with"
                 " fewer workers or more memory"
             )
-        # The allocation that failed may have been as large as all before it together.
-        if peak_bytes > self.budget.memory_bytes // 2:
+        # The allocation that failed may have been as large as all before it together. The peak that
+        # the kernel tells counts what the parent had when it forked.
+        if peak_bytes > max(self._inherited_bytes, self.budget.memory_bytes // 2):
             return OverMemory(f"{memory} ({name})")
         return Crashed(name)
 
@@ -172,7 +174,8 @@ def serve(function: Callable[[list[bytes]], Parts]) -> None:
     # What native code prints when it ends the process would fill the parent's log.
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-    _write(answers, [ANSWERED])
+    inherited_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    _write(answers, [str(inherited_bytes).encode()])
     peak_bytes = _peak_bytes() + memory_bytes
     while (parts := _read(requests)) is not None:
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
@@ -190,7 +193,7 @@ def serve(function: Callable[[list[bytes]], Parts]) -> None:
         _write(answers, answer)
 
 
-def _exchange(process: "subprocess.Popen[bytes]", parts: Parts) -> list[bytes] | None:
+def _exchange(process: Piped, parts: Parts) -> list[bytes] | None:
     """The child's answer; None if it ended instead."""
     assert process.stdin is not None and process.stdout is not None
     try:
@@ -200,7 +203,7 @@ def _exchange(process: "subprocess.Popen[bytes]", parts: Parts) -> list[bytes] |
     return _read(process.stdout)
 
 
-def _ended(process: "subprocess.Popen[bytes]") -> tuple[int, int]:
+def _ended(process: Piped) -> tuple[int, int]:
     """The exit code of a child that has ended, or is about to, and its peak memory in bytes."""
     for stream in (process.stdin, process.stdout):
         with contextlib.suppress(BrokenPipeError):
@@ -212,14 +215,15 @@ def _ended(process: "subprocess.Popen[bytes]") -> tuple[int, int]:
 
 
 def _address_space_bytes() -> int:
-    """The size of this process's address space; 0 where the system does not tell."""
-    statm = Path("/proc/self/statm")
-    pages = int(statm.read_text().split()[0]) if statm.exists() else 0
-    return pages * resource.getpagesize()
+    """The size of this process's address space."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    """The largest resident size of this program, not of the one that started it, so far."""
+    with Path("/proc/self/status").open("rb", buffering=0) as status:
+        told = status.read(4096)
+    return int(told[told.index(b"VmHWM:") + 6 :].split(maxsplit=1)[0]) << 10
 
 
 def _write(stream: IO[bytes], parts: Parts) -> None:

@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import psutil
 
@@ -128,14 +128,16 @@ def _starter() -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_starter.cache_clear)
 
 
-def piped(
-    command: Sequence[str], environment: Mapping[str, str] | None = None
-) -> "subprocess.Popen[bytes]":
+Piped: TypeAlias = "subprocess.Popen[bytes]"
+"""A process with pipes to its standard input and output."""
+
+
+def piped(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Piped:
     """A process that is asked and answers over its standard input and output, in a session of its
     own. It must call `die_with_parent`; ending and reaping it is the caller's."""
     given = {**os.environ, **(environment or {}), PARENT: str(os.getpid())}
 
-    def start() -> "subprocess.Popen[bytes]":
+    def start() -> Piped:
         return subprocess.Popen(
             list(command),
             stdin=subprocess.PIPE,

@@ -112,7 +112,7 @@ ROWS = {
     "a brotli bomb": Row(lambda: encoded("br", brotli_zeros()), {"too_large": 1}, 5, 200),
     "a file that is a gzip bomb": Row(
         lambda: gzip.compress(warc_record(1, block=HTML + b"\r\n" + bytes(200 * MIB))),
-        {"too_large": 1},
+        {"damaged": 1},
         10,
         500,
         "x.warc.gz",
