@@ -48,6 +48,25 @@ def test_a_page_of_which_almost_nothing_would_be_left_keeps_its_whole_text() -> 
     )
 
 
+@pytest.mark.parametrize("name", ["class=author-note", "id=comments-page", "class=related-story"])
+def test_an_article_whose_name_has_a_part_that_others_drop_stays(name: str) -> None:
+    article = "".join(
+        f"<p>Sentence {n} of the article says something worth reading, at some length.</p>"
+        for n in range(40)
+    )
+    lead = "<p>What is told here happened a long time ago, in a town by the sea.</p>" * 6
+    box = "<div class=author-bio><p>She writes about towns.</p></div>"
+    page = f"<html><body><main>{lead}<div {name}>{article}</div>{box}</main></body></html>"
+    assert "Sentence 39" in main_content(page)[1]
+
+
+def test_what_names_its_author_is_no_main_content() -> None:
+    article = "<p>A sentence of the article says something worth reading, at length.</p>" * 20
+    box = "<div class=author-bio><p>She writes about towns.</p></div>"
+    text = main_content(f"<html><body><main>{article}{box}</main></body></html>")[1]
+    assert "worth reading" in text and "She writes" not in text
+
+
 @given(st.text(max_size=300))
 @settings(deadline=None)
 def test_any_text_gives_a_title_and_main_content_that_can_be_stored(html: str) -> None:
