@@ -82,7 +82,7 @@ STEP = Step(
     rate=Rate(0.02, kept=0.5),
     maps=maps,
     details={
-        "crawl": "the crawl files: address, size and content of each",
+        "crawl": "the crawl files: address, source, size and content of each",
         "bytes_in": "bytes of the crawl files",
     },
     reasons=REASONS,

@@ -80,6 +80,8 @@ EXPORT = Step(
         "generation_config.json": "the ids that begin and end a text",
         "tokenizer.json": "the tokenizer",
         "tokenizer_config.json": "how `transformers` loads it",
+        "MLmodel": "how MLflow loads the folder",
+        "components/tokenizer/*": "the tokenizer where MLflow looks for it",
     },
     details={
         "architecture": "the class of `transformers`",
