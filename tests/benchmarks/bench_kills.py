@@ -188,8 +188,8 @@ def disturbed(
         tally.orphans += run.orphans()
         said = run.said.read_text().strip()
         tally.ends.update([f"{killed or 'nobody'}: exit code {code}"])
-        last = said.splitlines()[-1] if said else ""
-        if "Traceback" in said or (code not in (0, -9) and not last.startswith("error: ")):
+        ours = any(line.startswith("error: ") for line in said.splitlines())
+        if "Traceback" in said or (code not in (0, -9) and not ours):
             tally.lines.append(f"{killed}: {said[-600:]}")
         say(f"{tally.kills.total():4} {killed or '-':9} {code:4}  {said[-160:]}")
         if code == 0:
