@@ -15,7 +15,7 @@ from typing import Any, Literal
 from infra.crawl import Source, crawl_digest
 from infra.lake import Artifact, Lake
 from infra.lake.shards import ShardMap
-from infra.manifest import SHORT, Identity, Manifest
+from infra.manifest import SHORT, Identity, Manifest, versions_of
 from infra.parameters import build, identity_of, plain
 
 CRAWL = "crawl"
@@ -73,6 +73,7 @@ class Step:
                 leaves it out too
     rate        first guess of time and rows
     maps        its row-by-row work, done shard by shard (`infra.lake.shards`)
+    libraries   packages another version of which may give another result, and `python`
     """
 
     name: str
@@ -88,6 +89,7 @@ class Step:
     optional: bool = False
     rate: Rate = Rate(0.01)
     maps: Callable[["Task"], tuple[ShardMap, ...]] = field(default=no_maps, compare=False)
+    libraries: tuple[str, ...] = ()
 
     @property
     def plays(self) -> str:
@@ -117,7 +119,9 @@ class Task:
         if self.crawl:
             inputs[CRAWL] = crawl_digest(self.crawl)
         parameters = identity_of(self.parameters)
-        return Identity(self.step.kind, self.step.name, self.step.version, parameters, inputs)
+        step = self.step
+        libraries = versions_of(step.libraries)
+        return Identity(step.kind, step.name, step.version, parameters, inputs, libraries)
 
     @property
     def artifact(self) -> Artifact:

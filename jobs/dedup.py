@@ -47,6 +47,9 @@ from jobs.spark.listed import write_listed
 from jobs.spark.maps import map_shards
 from jobs.spark.session import Session
 
+LIBRARIES = ("python",)
+"""What says what a word is."""
+
 
 @parameters
 class DedupParameters:
@@ -83,7 +86,18 @@ def maps(task: Task) -> tuple[ShardMap, ...]:
     p: DedupParameters = task.parameters
     given = {name: getattr(p, name) for name in ("shingle_words", "bands", "rows", "seed")}
     sign = functools.partial(sign_batches, **given)
-    return (ShardMap("signatures", 2, given, ("doc_id", "text"), SIGNED, sign, layer=False),)
+    return (
+        ShardMap(
+            "signatures",
+            2,
+            given,
+            ("doc_id", "text"),
+            SIGNED,
+            sign,
+            layer=False,
+            libraries=LIBRARIES,
+        ),
+    )
 
 
 STEP = Step(
@@ -100,6 +114,7 @@ STEP = Step(
     optional=True,
     rate=Rate(0.01, kept=0.9),
     maps=maps,
+    libraries=LIBRARIES,
 )
 
 

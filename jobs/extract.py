@@ -33,6 +33,7 @@ from jobs.spark.maps import Work, make_all, tally
 from jobs.spark.session import Session
 
 KEPT = pa.schema([field for field in SCHEMA if field.name not in ("reject_reason", "detail")])
+LIBRARIES = ("fastwarc", "pycld2", "python", "resiliparse")
 REJECTED = pa.schema([field for field in SCHEMA if field.name != "text"])
 
 
@@ -50,7 +51,8 @@ class ExtractParameters:
 
 def maps(task: Task) -> tuple[ShardMap, ...]:
     """Bundle to documents; its shards are built by `Extract`, not from rows."""
-    return (ShardMap("extract", 2, identity_of(task.parameters), (), KEPT, iter),)
+    given = identity_of(task.parameters)
+    return (ShardMap("extract", 2, given, (), KEPT, iter, libraries=LIBRARIES),)
 
 
 STEP = Step(
@@ -66,6 +68,7 @@ STEP = Step(
     funnel=True,
     rate=Rate(0.02, kept=0.5),
     maps=maps,
+    libraries=LIBRARIES,
 )
 
 

@@ -40,6 +40,8 @@ SIGNALS_SCHEMA = pa.schema(
 )
 DECISION = pa.schema([("reject_reason", pa.string())])
 ROWS_AT_ONCE = 10_000
+RULES, WORDS = ("duckdb",), ("python",)
+"""The libraries that shape a decision, and those that shape signals."""
 
 
 def default_rules() -> dict[str, str]:
@@ -131,8 +133,8 @@ def maps(task: Task) -> tuple[ShardMap, ...]:
     decision = {"rules": p.rules, "languages": p.languages}
     reads = tuple(dict.fromkeys(["lang", *columns, "signals"]))
     return (
-        ShardMap("signals", 3, {}, ("text",), SIGNALS_SCHEMA, add_signals),
-        ShardMap("filter", 3, decision, reads, DECISION, decide),
+        ShardMap("signals", 3, {}, ("text",), SIGNALS_SCHEMA, add_signals, libraries=WORDS),
+        ShardMap("filter", 3, decision, reads, DECISION, decide, libraries=RULES),
     )
 
 
@@ -150,6 +152,7 @@ STEP = Step(
     optional=True,
     rate=Rate(0.004, kept=0.5),
     maps=maps,
+    libraries=(*RULES, *WORDS),
 )
 
 

@@ -39,6 +39,7 @@ from jobs.tokenizer import load
 from jobs.tokens.encoding import ENCODED, dtype_of, encode_batches
 
 SPLITS = ("train", "val")
+LIBRARIES = ("tokenizers",)
 
 
 @parameters
@@ -72,7 +73,9 @@ def maps(task: Task) -> tuple[ShardMap, ...]:
     )
     given = {"tokenizer": manifest.content, "tail": tail}
     reads = ("doc_id", "source", "text")
-    return (ShardMap("encoded", 1, given, reads, ENCODED, encode, layer=False),)
+    return (
+        ShardMap("encoded", 1, given, reads, ENCODED, encode, layer=False, libraries=LIBRARIES),
+    )
 
 
 STEP = Step(
@@ -87,6 +90,7 @@ STEP = Step(
     funnel=True,
     rate=Rate(0.004),
     maps=maps,
+    libraries=LIBRARIES,
 )
 
 

@@ -61,6 +61,7 @@ STEP = Step(
     module="jobs.tokenizer",
     launch=Launch.SPARK,
     rate=Rate(0.003),
+    libraries=("tokenizers",),
 )
 TEXTS = pa.schema([("text", pa.string())])
 

@@ -14,6 +14,7 @@ TRAIN = Step(
     module="model.train",
     launch=Launch.TORCHRUN,
     rate=Rate(0.2, "step"),
+    libraries=("torch",),
 )
 EVALUATE = Step(
     name="evaluate",
@@ -25,6 +26,7 @@ EVALUATE = Step(
     module="model.evaluate",
     launch=Launch.CHILD,
     rate=Rate(20.0, "run"),
+    libraries=("torch",),
 )
 EXPORT = Step(
     name="export",
