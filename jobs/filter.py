@@ -75,8 +75,8 @@ def default_rules() -> dict[str, str]:
 
     FineWeb prints 0.1 for repeated lines and was made with datatrove's 0.01 (FineWeb-2's pipeline
     says so); 0.01 is kept for English. C4's rules for single lines are left out, and so is its
-    terminal punctuation, which FineWeb found to cost more than it gives. Differences to datatrove's
-    definitions: `jobs.text.signals`.
+    terminal punctuation, which FineWeb found to cost more than it gives. Agreement with datatrove:
+    tests/benchmarks/RESULTS.md.
     """
     top = {2: 0.20, 3: 0.18, 4: 0.16}
     repeated = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
