@@ -1,8 +1,9 @@
 """The manifest: what an artifact is, what it holds and where it came from.
 
 Nobody else hashes an identity. An artifact's digest is taken over *declared* fields alone: step,
-step version, parameters that change the result, digests of the inputs. Paths, hosts, secrets, times
-and core counts never enter it, so the same declaration has the same digest everywhere.
+step version, parameters that change the result, digests of the inputs, versions of the libraries
+that shape the result. Paths, hosts, secrets, times and core counts never enter it, so the same
+declaration has the same digest everywhere.
 """
 
 import dataclasses
@@ -99,6 +100,7 @@ class Identity:
     version     of the step, raised whenever its result changes
     parameters  plain data, only what changes the result (`infra.parameters.identity_of`)
     inputs      role -> full digest of each input artifact
+    libraries   name -> version of what shapes the result (`versions_of`)
     """
 
     kind: str
@@ -106,15 +108,17 @@ class Identity:
     version: int
     parameters: dict[str, Any]
     inputs: dict[str, str]
+    libraries: dict[str, str] = field(default_factory=dict)
 
     def declared(self) -> dict[str, Any]:
-        """The fields that the digest is taken over."""
-        return {
+        """The fields that the digest is taken over; `libraries` where there are any."""
+        fields = {
             "step": self.step,
             "version": self.version,
             "parameters": self.parameters,
             "inputs": self.inputs,
         }
+        return {**fields, "libraries": self.libraries} if self.libraries else fields
 
     @property
     def digest(self) -> str:
@@ -209,6 +213,7 @@ class Manifest:
     files: list[FileEntry]
     content: str
     counts: Counts
+    libraries: dict[str, str] = field(default_factory=dict)
     schema: list[dict[str, str]] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     revision: str = ""
@@ -270,7 +275,9 @@ class Manifest:
     @property
     def identity(self) -> Identity:
         """What the artifact's digest is taken over."""
-        return Identity(self.kind, self.step, self.version, self.parameters, self.inputs)
+        return Identity(
+            self.kind, self.step, self.version, self.parameters, self.inputs, self.libraries
+        )
 
     def data_files(self) -> list[FileEntry]:
         """The files of the result itself, without rejected rows and what was made on the way."""
@@ -304,6 +311,28 @@ def revision() -> str:
     return output_of(
         ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
     )
+
+
+PYTHON = "python"
+
+
+def versions_of(libraries: tuple[str, ...]) -> dict[str, str]:
+    """Name -> installed version, `missing` for what is not installed.
+
+    `python` is the language's version without its last number: it decides the Unicode tables and
+    the codecs. Builds of a version (`2.13.0+cpu`) are one.
+    """
+    return {name: _version_of(name) for name in libraries}
+
+
+@cache
+def _version_of(library: str) -> str:
+    if library == PYTHON:
+        return ".".join(platform.python_version_tuple()[:2])
+    try:
+        return metadata.version(library).partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return "missing"
 
 
 @cache

@@ -16,7 +16,7 @@ from infra.crawl import Source, crawl_digest
 from infra.lake import Artifact, Lake
 from infra.lake.rows import DOCUMENTS as DOCUMENTS
 from infra.lake.shards import ShardMap
-from infra.manifest import SHORT, Identity, Manifest
+from infra.manifest import SHORT, Identity, Manifest, versions_of
 from infra.parameters import build, identity_of, plain
 
 CRAWL = "crawl"
@@ -73,6 +73,7 @@ class Step:
                 leaves it out too
     rate        first guess of time and rows
     maps        its row-by-row work, done shard by shard (`infra.lake.shards`)
+    libraries   packages another version of which may give another result, and `python`
 
     What its artifact holds, for the reference:
 
@@ -97,6 +98,7 @@ class Step:
     files: Mapping[str, str] = field(default_factory=dict, compare=False)
     details: Mapping[str, str] = field(default_factory=dict, compare=False)
     reasons: Mapping[str, str] = field(default_factory=dict, compare=False)
+    libraries: tuple[str, ...] = ()
 
     @property
     def plays(self) -> str:
@@ -126,7 +128,9 @@ class Task:
         if self.crawl:
             inputs[CRAWL] = crawl_digest(self.crawl)
         parameters = identity_of(self.parameters)
-        return Identity(self.step.kind, self.step.name, self.step.version, parameters, inputs)
+        step = self.step
+        libraries = versions_of(step.libraries)
+        return Identity(step.kind, step.name, step.version, parameters, inputs, libraries)
 
     @property
     def artifact(self) -> Artifact:

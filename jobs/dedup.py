@@ -52,6 +52,9 @@ PARTS = 6
 
 READS = ("row_id", "doc_id", "text")
 
+LIBRARIES = ("python",)
+"""What says what a word is."""
+
 
 @parameters
 class DedupParameters:
@@ -97,7 +100,9 @@ def maps(task: Task) -> tuple[ShardMap, ...]:
     p: DedupParameters = task.parameters
     given = {name: getattr(p, name) for name in ("shingle_words", "bands", "rows", "seed")}
     sign = functools.partial(sign_batches, **given)
-    return (ShardMap("signatures", 2, given, READS, SIGNED, sign, layer=False),)
+    return (
+        ShardMap("signatures", 2, given, READS, SIGNED, sign, layer=False, libraries=LIBRARIES),
+    )
 
 
 STEP = Step(
@@ -127,6 +132,7 @@ STEP = Step(
         "exact_duplicate": "its normalised text is that of another document",
         "near_duplicate": "its similarity to a kept document of its cluster reaches the threshold",
     },
+    libraries=LIBRARIES,
 )
 
 

@@ -35,6 +35,7 @@ from jobs.spark.documents import layer_files
 from jobs.spark.maps import Work, make_all, tally
 from jobs.spark.session import Session
 
+LIBRARIES = ("fastwarc", "pycld2", "python", "resiliparse")
 KEPT = pa.schema([field for field in SCHEMA if field.name not in OF_REJECTED])
 REJECTED = pa.schema([field for field in SCHEMA if field.name != "text"])
 
@@ -65,7 +66,8 @@ class ExtractParameters:
 
 def maps(task: Task) -> tuple[ShardMap, ...]:
     """Bundle to documents; its shards are built by `Extract`, not from rows."""
-    return (ShardMap("extract", 2, identity_of(task.parameters), (), KEPT, iter),)
+    given = identity_of(task.parameters)
+    return (ShardMap("extract", 2, given, (), KEPT, iter, libraries=LIBRARIES),)
 
 
 STEP = Step(
@@ -86,6 +88,7 @@ STEP = Step(
         "bytes_in": "bytes of the crawl files",
     },
     reasons=REASONS,
+    libraries=LIBRARIES,
 )
 
 

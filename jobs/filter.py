@@ -40,6 +40,8 @@ SIGNALS_SCHEMA = pa.schema(
 )
 DECISION = pa.schema([("reject_reason", pa.string())])
 ROWS_AT_ONCE = 10_000
+RULES, WORDS = ("duckdb",), ("python",)
+"""The libraries that shape a decision, and those that shape signals."""
 
 
 def default_rules() -> dict[str, str]:
@@ -73,8 +75,8 @@ def default_rules() -> dict[str, str]:
 
     FineWeb prints 0.1 for repeated lines and was made with datatrove's 0.01 (FineWeb-2's pipeline
     says so); 0.01 is kept for English. C4's rules for single lines are left out, and so is its
-    terminal punctuation, which FineWeb found to cost more than it gives. Differences to datatrove's
-    definitions: `jobs.text.signals`.
+    terminal punctuation, which FineWeb found to cost more than it gives. Agreement with datatrove:
+    tests/benchmarks/RESULTS.md.
     """
     top = {2: 0.20, 3: 0.18, 4: 0.16}
     repeated = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
@@ -131,8 +133,8 @@ def maps(task: Task) -> tuple[ShardMap, ...]:
     decision = {"rules": p.rules, "languages": p.languages}
     reads = tuple(dict.fromkeys(["lang", *columns, "signals"]))
     return (
-        ShardMap("signals", 3, {}, ("text",), SIGNALS_SCHEMA, add_signals),
-        ShardMap("filter", 3, decision, reads, DECISION, decide),
+        ShardMap("signals", 3, {}, ("text",), SIGNALS_SCHEMA, add_signals, libraries=WORDS),
+        ShardMap("filter", 3, decision, reads, DECISION, decide, libraries=RULES),
     )
 
 
@@ -154,6 +156,7 @@ STEP = Step(
         rules.LANGUAGE: "its language is not among `filter.languages`; asked before all rules",
         "<a rule's name>": "the first rule of `filter.rules` that is not true of it",
     },
+    libraries=(*RULES, *WORDS),
 )
 
 

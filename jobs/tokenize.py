@@ -41,6 +41,7 @@ from jobs.tokens.encoding import ENCODED, dtype_of, encode_batches
 
 SPLITS = ("train", "val")
 PARTS = 3
+LIBRARIES = ("tokenizers",)
 
 
 @parameters
@@ -74,7 +75,9 @@ def maps(task: Task) -> tuple[ShardMap, ...]:
     )
     given = {"tokenizer": manifest.content, "tail": tail}
     reads = ("row_id", "doc_id", "source", "text")
-    return (ShardMap("encoded", 2, given, reads, ENCODED, encode, layer=False),)
+    return (
+        ShardMap("encoded", 2, given, reads, ENCODED, encode, layer=False, libraries=LIBRARIES),
+    )
 
 
 STEP = Step(
@@ -101,6 +104,7 @@ STEP = Step(
         " with the tokens of its row groups",
     },
     reasons={"no_tokens": "the tokenizer gives no token for its text"},
+    libraries=LIBRARIES,
 )
 
 

@@ -74,6 +74,7 @@ STEP = Step(
     reasons={
         "not_sampled": "the tokenizer did not learn from it; later steps read it all the same"
     },
+    libraries=("tokenizers",),
 )
 TEXTS = pa.schema([("text", pa.string())])
 

@@ -39,6 +39,7 @@ TRAIN = Step(
         "tokenizer": "digest of the tokenizer",
         "tokens": "digest of the tokens",
     },
+    libraries=("torch",),
 )
 EVALUATE = Step(
     name="evaluate",
@@ -63,6 +64,7 @@ EVALUATE = Step(
         "val_bytes": "bytes of text that they stand for",
         "per_source": "the same five for each source",
     },
+    libraries=("torch",),
 )
 EXPORT = Step(
     name="export",

@@ -23,6 +23,7 @@ from jobs.crawl.bundles import bundles
 PAGE_BYTES = 16_000
 """Compressed bytes of a crawl file a page: between 12,000 and 40,000 in common crawls."""
 TOKENS_PER_DOCUMENT = 900
+INPUT, LIBRARY = "input ", "library "
 Names = list[list[str]]
 
 
@@ -159,19 +160,23 @@ def why(task: Task, manifest: Manifest | None, last: Manifest | None) -> str:
         return "not there yet"
     mine, theirs = declared(task.identity), declared(last.identity)
     changed = [key for key in sorted(mine | theirs) if mine.get(key) != theirs.get(key)]
-    inputs = [key.removeprefix("input ") for key in changed if key.startswith("input ")]
+    inputs = [key.removeprefix(INPUT) for key in changed if key.startswith(INPUT)]
     fields = [
-        f"{key}: {shown(theirs.get(key))} -> {shown(mine.get(key))}"
+        f"{key.removeprefix(LIBRARY)}{' ' if key.startswith(LIBRARY) else ': '}"
+        f"{shown(theirs.get(key))} -> {shown(mine.get(key))}"
         for key in changed
-        if not key.startswith("input ")
+        if not key.startswith(INPUT)
     ]
     return "; ".join(fields[:3] + ([f"other {' and '.join(inputs)}"] if inputs else []))
 
 
 def declared(identity: Identity) -> dict[str, Any]:
-    """The declared fields of an identity, flat: `parameter.x`, `input role`, `version` -> value."""
-    inputs = {f"input {role}": digest[:SHORT] for role, digest in identity.inputs.items()}
-    return {"version": identity.version, **inputs, **flatten(identity.parameters)}
+    """The declared fields of an identity, flat: `parameter.x`, `input role`, `library name`,
+    `version` -> value."""
+    inputs = {f"{INPUT}{role}": digest[:SHORT] for role, digest in identity.inputs.items()}
+    libraries = {f"{LIBRARY}{name}": version for name, version in identity.libraries.items()}
+    fields = flatten(identity.parameters)
+    return {"version": identity.version, **inputs, **libraries, **fields}
 
 
 def shown(value: Any) -> str:

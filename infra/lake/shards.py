@@ -1,9 +1,10 @@
 """Shards: what row-by-row work makes of one input shard, stored once and found again by any run.
 
 A shard is named by the digest of (map, its version, the parameters that matter to it, what it was
-made from). Its files lie under `shards/<map>/`, each under a name of its own attempt;
-`shards/<map>/__notes/<digest>.json`, its note, is written last, exclusively: what has none does not
-exist. Beside the kept rows lie only folders that no reader of a folder takes for data.
+made from, versions of the libraries that shape it). Its files lie under `shards/<map>/`, each under
+a name of its own attempt; `shards/<map>/__notes/<digest>.json`, its note, is written last,
+exclusively: what has none does not exist. Beside the kept rows lie only folders that no reader of a
+folder takes for data.
 Two runs that need the same shard at once: one makes it, the other waits and uses it.
 """
 
@@ -20,7 +21,7 @@ import pyarrow as pa
 from infra import storage
 from infra.errors import DamagedError, TransientError
 from infra.lake.parquet import RowsFile
-from infra.manifest import REJECTED_ROWS, SHARDS, Counts, FileEntry, digest_of
+from infra.manifest import REJECTED_ROWS, SHARDS, Counts, FileEntry, digest_of, versions_of
 from infra.process import usage
 from infra.storage.claim import claim
 
@@ -43,6 +44,7 @@ class ShardMap:
                 theirs (a column `reject_reason` drops the rows where it is not null; one that
                 replaces `text` replaces `n_bytes` too, which the accounts read); else it is
                 something else made of the rows
+    libraries   packages another version of which may make other rows, and `python`
     """
 
     name: str
@@ -52,10 +54,13 @@ class ShardMap:
     schema: pa.Schema = field(compare=False)
     apply: Callable[[Batches], Batches] = field(compare=False)
     layer: bool = True
+    libraries: tuple[str, ...] = ()
 
     def shard_name(self, made_from: Any) -> str:
         """`<map>/<digest>` of the shard that it makes of that: names of shards, or plain data."""
         declared = [self.name, self.version, dict(self.parameters), made_from]
+        if self.libraries:
+            declared.append(versions_of(self.libraries))
         return f"{self.name}/{digest_of(declared)[:DIGEST_CHARS]}"
 
 

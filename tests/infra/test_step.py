@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from infra import manifest
 from infra.crawl import Source
 from infra.errors import UsageError
 from infra.lake import Artifact, Lake
@@ -62,6 +64,21 @@ def test_the_identity_follows_parameters_and_inputs_but_no_places(
     assert task(lake, partitions=8).identity.digest == digest
     assert task(lake, threshold=0.7).identity.digest != digest
     assert task(lake, digest="b" * 64).identity.digest != digest
+
+
+def test_the_identity_follows_the_libraries_that_shape_the_result(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = task(lake).identity
+    shaped = dataclasses.replace(
+        task(lake), step=dataclasses.replace(STEP, libraries=("resiliparse",))
+    )
+    before = shaped.identity
+    assert before.libraries == {"resiliparse": metadata.version("resiliparse")}
+    monkeypatch.setattr(manifest, "_version_of", lambda library: "99.1")
+    assert shaped.identity.libraries == {"resiliparse": "99.1"}
+    assert len({plain.digest, before.digest, shaped.identity.digest}) == 3
+    assert task(lake).identity == plain
 
 
 def test_the_identity_follows_the_crawl_wherever_it_lies(lake: Lake) -> None:

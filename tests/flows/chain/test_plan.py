@@ -9,7 +9,7 @@ from flows.chain.bound import bound
 from flows.chain.chain import chain
 from flows.chain.parameters import parse
 from flows.chain.plan import plan, why
-from infra import storage
+from infra import manifest, storage
 from infra.errors import DamagedError, UsageError
 from infra.lake import Lake
 from infra.manifest import MANIFEST_NAME, Counts, Identity
@@ -77,6 +77,22 @@ def test_a_changed_threshold_rebuilds_dedup_and_what_follows_but_not_extract(
         False,
     ]
     assert "threshold: 0.8 -> 0.7" in lines["dedup"].reason
+
+
+def test_another_version_of_a_library_rebuilds_what_it_shapes_and_the_plan_says_so(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for task in tasks(page, tmp_path / "lake")[:2]:
+        finish(task)
+    installed = manifest._version_of("resiliparse")
+    given = manifest._version_of
+    monkeypatch.setattr(
+        manifest, "_version_of", lambda name: "99.1" if name == "resiliparse" else given(name)
+    )
+    lines = {line.step: line for line in plan(tasks(page, tmp_path / "lake"))}
+    assert not lines["extract"].hit and not lines["filter"].hit
+    assert lines["extract"].reason == f"resiliparse {installed} -> 99.1"
+    assert lines["filter"].reason == "other documents"
 
 
 def test_an_old_artifact_whose_files_are_gone_does_not_stop_the_plan_of_another(

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from infra import storage
+from infra import manifest, storage
 from infra.errors import GristmillError
 from infra.lake import parquet
 from infra.lake.shards import NewShard, Shard, ShardMap, find, make, name_of, note_of
@@ -49,6 +49,16 @@ def test_another_input_makes_another_shard(made_from: Any) -> None:
 def test_what_does_not_change_the_rows_does_not_change_the_name() -> None:
     other = dataclasses.replace(SIGNALS, reads=("text", "url"), apply=lambda batches: batches)
     assert other.shard_name(["extract/ab"]) == SIGNALS.shard_name(["extract/ab"])
+
+
+def test_another_version_of_a_library_that_shapes_rows_makes_another_shard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shaped = dataclasses.replace(SIGNALS, libraries=("python", "resiliparse"))
+    before = shaped.shard_name(["extract/ab"])
+    assert before == shaped.shard_name(["extract/ab"]) != SIGNALS.shard_name(["extract/ab"])
+    monkeypatch.setattr(manifest, "_version_of", lambda library: "99.1")
+    assert shaped.shard_name(["extract/ab"]) != before
 
 
 def test_a_shard_is_built_once_and_found_again(root: str) -> None:
