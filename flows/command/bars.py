@@ -48,9 +48,10 @@ def follower(quiet: bool, console: Console) -> Iterator[Follow]:
 
 
 def said(line: str) -> None:
-    """A line of progress where there is no terminal: on standard error, the result stands alone."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    """A line of progress where there is no terminal: beside what is said of finished steps, as
+    standard error is for failures alone."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 @contextlib.contextmanager

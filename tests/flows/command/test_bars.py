@@ -27,7 +27,7 @@ def test_a_terminal_shows_a_bar_with_its_numbers() -> None:
     assert written.getvalue().endswith("\x1b[2K"), "the bar goes when the step is done"
 
 
-def test_elsewhere_lines_stand_on_standard_error(
+def test_elsewhere_lines_stand_beside_those_of_finished_steps(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = threading.Event()
@@ -45,8 +45,8 @@ def test_elsewhere_lines_stand_on_standard_error(
             follow(event)
         assert first.wait(30)
     shown = capsys.readouterr()
-    assert shown.err.startswith("dedup")
-    assert shown.out == ""
+    assert shown.out.startswith("dedup")
+    assert shown.err == ""
 
 
 def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
