@@ -65,7 +65,8 @@ warc_file      base name of the crawl file
 warc_offset    place in the file: `Record.offset`
 fetched_at     time of capture, null where unknown
 charset        what the text was decoded by; of a rejected row what was declared
-lang           ISO 639-1 or `unknown`; null for a rejected row, as are lang_score, text
+lang           ISO 639-1, or 639-2 or -3 where there is none, or `unknown`; null for a rejected row,
+               as are lang_score and text
 extractor      `resiliparse` for a page's main content, `verbatim` for text
 n_bytes        bytes of the text in UTF-8; n_chars: its code points; n_words: words of the text
 (`jobs.text.words`)
