@@ -47,7 +47,7 @@ def check_shards(root: str, stored: Stored) -> Iterator[Checked]:
     """Every shard of a lake against its note."""
     for shard_map in storage.list_folders(storage.join(root, SHARDS)):
         for name in sorted(shards.there(root, shard_map)):
-            note = f"{SHARDS}/{name}.json"
+            note = shards.note_path(name)
             try:
                 shard = shards.find(root, name)
             except DamagedError as error:

@@ -118,10 +118,15 @@ class NewShard:
         return tuple(file.entry for file in self._opened if file.entry)
 
 
+def note_path(name: str) -> str:
+    """Where the note of a shard is, below the lake's root."""
+    shard_map, _, digest = name.partition("/")
+    return f"{SHARDS}/{shard_map}/{NOTES}/{digest}.json"
+
+
 def note_of(root: str, name: str) -> str:
     """Where the note of a shard is."""
-    shard_map, _, digest = name.partition("/")
-    return storage.join(root, SHARDS, shard_map, NOTES, f"{digest}.json")
+    return storage.join(root, note_path(name))
 
 
 def there(root: str, shard_map: str) -> set[str]:

@@ -80,7 +80,10 @@ def extracted(lake: Lake, folder: str) -> Artifact:
         built.append(shards.make(lake.root, f"extract/{number:032x}", extract)[0])
     counts = functools.reduce(lambda left, right: left + right, (each.counts for each in built))
     schema = [{"name": field.name, "type": str(field.type)} for field in KEPT]
-    crawl = [{"uri": s.uri, "bytes": s.size_bytes, "key": s.key.hex()} for s in sources]
+    crawl = [
+        {"uri": s.uri, "bytes": s.size_bytes, "key": s.key.hex(), "content": s.content}
+        for s in sources
+    ]
     writer.commit(counts, files=layer_files(built, 0), schema=schema, details={"crawl": crawl})
     return writer.artifact
 

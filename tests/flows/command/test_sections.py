@@ -18,7 +18,7 @@ from model.presets import PRESETS
 CHAIN = [step.name for step in of_chain()]
 
 
-def lines(*arguments: str, columns: int = 250) -> list[str]:
+def lines(*arguments: str, columns: int = 4000) -> list[str]:
     """What the help prints, without frames."""
     result = CliRunner(env={"COLUMNS": str(columns)}).invoke(app, arguments)
     assert result.exit_code == 0, result.output

@@ -127,8 +127,8 @@ def test_every_shard_is_checked_against_its_note(lake: Lake) -> None:
     storage.write_bytes(note_of(lake.root, "map/ef"), b"{")
     storage.delete(storage.join(lake.root, lost.data.path))
     checked = {each.path: each.damage for each in check_shards(lake.root, Stored(lake.root))}
-    assert checked.pop("shards/map/ab.json") == []
-    assert set(checked) == {"shards/map/cd.json", "shards/map/ef.json"}
+    assert checked.pop("shards/map/__notes/ab.json") == []
+    assert set(checked) == {"shards/map/__notes/cd.json", "shards/map/__notes/ef.json"}
     for found in checked.values():
         remove_files(lake.root, (each.path for each in found))
     assert there(lake) == {"map/ab"}

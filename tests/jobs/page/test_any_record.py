@@ -9,6 +9,7 @@ import json
 import pkgutil
 from collections.abc import Callable
 from encodings.aliases import aliases
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from jobs import crawl
 from jobs.crawl import Found, Origin, Record, records
 from jobs.crawl.bundles import Bundle, Piece
 from jobs.extract import Extract
-from jobs.page import document as documents
 from jobs.page.document import SCHEMA, batch_of, document
 from tests.jobs.crawl.archive_files import arc_record, warc_record
 
@@ -151,12 +151,12 @@ FAILURES = [ValueError("no \ud800 such"), MemoryError(), RecursionError("too dee
 
 
 @pytest.mark.parametrize("error", FAILURES)
-@pytest.mark.parametrize("where", ["jobs.page.document.language", "jobs.page.document.decode"])
+@pytest.mark.parametrize("where", ["jobs.page.document.language", "jobs.page.reading.decode"])
 def test_a_page_that_nobody_can_read_is_failed_and_its_neighbours_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
 ) -> None:
     module, _, name = where.rpartition(".")
-    right = getattr(documents, name)
+    right = getattr(import_module(module), name)
 
     def fails(given: Any, *more: Any) -> Any:
         if "number 2" in (given if isinstance(given, str) else given.decode()):
