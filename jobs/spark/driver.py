@@ -66,7 +66,8 @@ def main() -> None:
         serve(sys.argv[1])
     except Exception as error:
         traceback.print_exc()
-        emit_failure(failure_in("Spark", error), lost=True)
+        ended = isinstance(error, Py4JError | ConnectionError)
+        emit_failure(lost("start", 0) if ended else failure_in("Spark", error), lost=True)
         sys.exit(1)
 
 
