@@ -49,12 +49,8 @@ CAUSES = (
     _cause(
         r"JAVA_GATEWAY_EXITED|JAVA_HOME is not set|[Jj]ava: (command )?not found"
         r"|Unable to locate a Java Runtime|UnsupportedClassVersionError",
-<<<<<<< HEAD
-        "install Java 17 or newer and set JAVA_HOME, or run `make prepare`; else try again",
-=======
         "install Java 17 or newer and set JAVA_HOME, or run `make prepare`; if it is there, run"
         " again",
->>>>>>> errors
     ),
     _cause(r"Read-only file system", "name a place that can be written"),
     _cause(
