@@ -21,6 +21,7 @@ test-fast: prepare
 bench: prepare
 	@$(BIN)/python -m tests.benchmarks.bench_packed_tokens
 	@$(BIN)/python -m tests.benchmarks.bench_shards small build/bench 20000
+	@$(BIN)/python -m tests.benchmarks.bench_mutated 10000
 	@$(BIN)/python -m tests.benchmarks.bench_kills 200 build/kills
 
 check: prepare

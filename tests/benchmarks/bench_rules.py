@@ -30,10 +30,11 @@ def main(mode: str, given: str, made: str) -> None:
 
 def texts(crawl: list[str]) -> list[dict[str, Any]]:
     """The English documents of crawl files."""
-    from jobs.crawl import records
+    from jobs.crawl import Origin, records
     from jobs.page.document import document
 
-    rows = (document(record, Path(file).name, 1) for file in crawl for record in records(file))
+    origin = Origin("", "", bytes(8))
+    rows = (document(record, origin, 1) for file in crawl for record in records(file))
     return [{"text": row["text"]} for row in rows if row["lang"] == "en"]
 
 

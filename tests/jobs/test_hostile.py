@@ -21,7 +21,7 @@ from tests.jobs.crawl.archive_files import warc_record
 SCRIPT = """
 import collections, json, sys
 from infra.process import usage
-from jobs.crawl import MAX_PAGE_BYTES, records
+from jobs.crawl import MAX_PAGE_BYTES, Origin, records
 from jobs.page.document import document
 from jobs.page.reading import PAGE_BUDGET, page_reader
 
@@ -29,7 +29,7 @@ read = page_reader(PAGE_BUDGET)
 read(b"<p>x", "", True)
 cpu_seconds, peak_bytes = usage()
 reasons = collections.Counter(
-    document(record, "x", 1, read)["reject_reason"] or "kept"
+    document(record, Origin("x", "x", bytes(8)), 1, read)["reject_reason"] or "kept"
     for record in records(sys.argv[1], MAX_PAGE_BYTES)
 )
 after = usage()
