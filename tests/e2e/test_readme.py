@@ -21,6 +21,8 @@ NOT_RUN = {
     f"{GRISTMILL} demo --pages 200": "the lake under test is that of a smaller one",
     f"{GRISTMILL} run --input s3://": "names a bucket of the reader's; tests/e2e/test_s3.py",
     "export ": "for the commands below it",
+    "set -a": "for the commands below it; tests/flows/command/test_serve.py reads the same file",
+    f"{GRISTMILL} serve ": "a server that stays; tests/flows/command/test_serve.py starts it",
     ".venv/bin/prefect ": "servers that stay; tests/flows/test_flows.py makes the deployments",
 }
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -112,7 +112,7 @@ ROWS = {
     "a brotli bomb": Row(lambda: encoded("br", brotli_zeros()), {"too_large": 1}, 5, 200),
     "a file that is a gzip bomb": Row(
         lambda: gzip.compress(warc_record(1, block=HTML + b"\r\n" + bytes(200 * MIB))),
-        {"damaged": 1},
+        {"too_large": 1},
         10,
         500,
         "x.warc.gz",
@@ -133,7 +133,7 @@ ROWS = {
         200,
     ),
     "a length that is too long": Row(
-        lambda: warc_record(1, length=10**15) + warc_record(2), {"damaged": 1, "kept": 1}, 5, 100
+        lambda: warc_record(1, length=10**15) + warc_record(2), {"damaged": 2}, 5, 100
     ),
     "a URL of 1 MB": Row(
         lambda: json.dumps({"url": "http://a.example/" + "a/" * 500_000, "text": TEXT}).encode(),

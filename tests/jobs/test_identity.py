@@ -106,7 +106,7 @@ def test_neither_order_nor_place_nor_name_of_files_changes_what_is_learnt_from(
     )
     given = [f"a={crawl}/one", f"b={crawl}/two"]
     for without in ("", "dedup"):
-        first = ran(session, Lake.at(f"{tmp_path}/lake"), given, without)
+        first = ran(session, Lake.at(f"{tmp_path}/lake"), given, without=without)
         moved = tmp_path / f"moved{without}"
         moved.mkdir()
         names = {
@@ -120,7 +120,7 @@ def test_neither_order_nor_place_nor_name_of_files_changes_what_is_learnt_from(
             session,
             Lake.at(f"{moved}/lake"),
             [f"b={moved}/0.warc.gz", f"b={moved}/z.jsonl", f"a={moved}/9.warc.gz"],
-            without,
+            without=without,
         )
         contents = [sorted(ids(done["extract"])) for done in (first, again)]
         assert contents[0] == contents[1]
