@@ -28,7 +28,7 @@ SHARDS = "shards"
 """The folder of a lake that holds the shards of all artifacts."""
 REJECTED = "_rejected"
 """The folder of an artifact, or of a map's shards, below which files hold rejected rows."""
-REJECTED_ROWS = f"{REJECTED}/__rows"
+REJECTED_ROWS = f"{REJECTED}/__rejected"
 """Where those files lie: as data, pyarrow, pandas and Spark read no folder that begins with `_`,
 `datasets` none that begins with `__`."""
 FORMAT = 3

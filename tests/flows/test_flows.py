@@ -82,11 +82,12 @@ def first(values: dict[str, Any], server: None) -> State[Any]:
 
 
 def kill_spark_after(file: Path) -> None:
-    """Kill the Java process of this test with -9 once the file is there."""
+    """Kill the Java processes that have begun since with -9 once the file is there."""
+    others = set(psutil.Process().children(recursive=True))
     while not file.exists():
         psutil.wait_procs([psutil.Process()], timeout=0.05)
     for process in psutil.Process().children(recursive=True):
-        if process.name() == "java":
+        if process not in others and process.name() == "java":
             process.kill()
 
 

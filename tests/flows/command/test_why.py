@@ -65,7 +65,7 @@ def test_the_stored_row_is_the_documents(mill: Lake, page: str) -> None:
     stored = found["stored"]
     rows = pq.read_table(storage.join(mill.root, stored["file"]), columns=["doc_id"])
     assert rows["doc_id"][stored["row"]].as_py().hex() == found["doc_id"]
-    assert f"shards/{stored['shard']}-" in stored["file"].replace("/_rejected/__rows", "")
+    assert f"shards/{stored['shard']}-" in stored["file"].replace("/_rejected/__rejected", "")
 
 
 def test_the_filter_tells_the_rule_and_the_values_in_it_but_no_text(mill: Lake) -> None:

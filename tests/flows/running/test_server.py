@@ -1,5 +1,6 @@
 """The server of one run: closed to everybody but the run."""
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -66,7 +67,10 @@ def test_the_password_is_on_no_command_line_and_in_no_file(
 ) -> None:
     _, password = running
     secret = password.partition(":")[2]
-    lines = [" ".join(each.cmdline()) for each in psutil.Process().children(recursive=True)]
+    lines = []
+    for each in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            lines.append(" ".join(each.cmdline()))
     assert any("flows.running.server" in line for line in lines)
     assert not any(secret in line for line in lines)
     for folder in (os.environ["PREFECT_HOME"], os.environ["GRISTMILL_LOGS"]):

@@ -54,7 +54,7 @@ def test_what_is_left_of_a_build_that_died_goes_with_it(lake: Lake) -> None:
 
     with pytest.raises(RuntimeError):
         shards.make(lake.root, "map/ab", dies)
-    notes, rejected = "map/__notes", "map/_rejected/__rows"
+    notes, rejected = "map/__notes", "map/_rejected/__rejected"
     for left in (f"{notes}/ab.json.claim", f"{notes}/.ab.json.77.tmp", f"{rejected}/.ab-1.77.tmp"):
         storage.write_bytes(storage.join(lake.root, "shards", left), b"")
     freed = lake.collect()
@@ -89,7 +89,7 @@ def test_what_a_step_at_work_says_it_uses_stays(lake: Lake) -> None:
         writer.uses(["map/b1", "map/b2"])
         for name in ("map/b1", "map/c1"):
             make_shard(lake.root, name)
-        building = storage.join(lake.root, "shards/map/_rejected/__rows/.b2-1.parquet.77.tmp")
+        building = storage.join(lake.root, "shards/map/_rejected/__rejected/.b2-1.parquet.77.tmp")
         storage.write_bytes(building, b"")
         freed = lake.collect(keep=1)
         assert there(lake) == {"map/a1", "map/a2", "map/b1"}

@@ -96,7 +96,7 @@ def test_rejected_rows_are_a_file_of_their_own(root: str) -> None:
     kept, rejected = made.files
     assert [entry.is_rejected for entry in made.files] == [False, True]
     assert made.data == kept
-    assert re.fullmatch(r"shards/map/_rejected/__rows/ab-[0-9a-f]{8}\.parquet", rejected.path)
+    assert re.fullmatch(r"shards/map/_rejected/__rejected/ab-[0-9a-f]{8}\.parquet", rejected.path)
     assert {name_of(entry.path) for entry in made.files} == {NAME}
     assert parquet.read(root, rejected.path, ["n"]).to_pylist() == [{"n": 3}]
 
