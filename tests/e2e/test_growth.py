@@ -38,8 +38,8 @@ def values(root: Path, crawl: list[str], **changes: Any) -> dict[str, Any]:
 
 def shards(root: Path) -> set[str]:
     """The shards of a lake: `<map>/<digest>`."""
-    notes = (root / SHARDS).glob("*/*.json")
-    return {f"{note.parent.name}/{note.stem}" for note in notes}
+    notes = (root / SHARDS).glob("*/__notes/*.json")
+    return {f"{note.parent.parent.name}/{note.stem}" for note in notes}
 
 
 def made(root: Path, before: set[str]) -> dict[str, int]:
