@@ -44,7 +44,7 @@ def ingest(root: Path, crawl: list[str], **changes: Any) -> dict[str, Outcome]:
 
 def notes(root: Path) -> dict[str, float]:
     """Shard -> processor seconds that its making took."""
-    found = (root / SHARDS).glob("*/*.json")
+    found = (root / SHARDS).glob("*/__notes/*.json")
     loaded = [json.loads(note.read_bytes()) for note in found]
     return {note["name"]: note["cpu_seconds"] for note in loaded}
 
