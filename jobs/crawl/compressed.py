@@ -260,12 +260,13 @@ def _next_member(
         window += data
         # Those near the window's end are looked at once there is more of them.
         last = len(window) if ended else len(window) - PROBE_BYTES
-        for found in header.finditer(window, 0, len(window)):
-            if found.start() >= last:
+        for found in header.finditer(window):
+            place = found.start()
+            if place >= last:
                 break
-            at, head = base + found.start(), window[found.start() :][:PROBE_BYTES]
-            if _starts_record(raw, codec, at, head, dictionary):
-                return at
+            head = window[place : place + PROBE_BYTES]
+            if _starts_record(raw, codec, base + place, head, dictionary):
+                return base + place
         base, window = base + max(0, last), window[max(0, last) :]
     return None
 

@@ -17,10 +17,6 @@ MARK_BYTES = 1 << 13
 WARC_MARK = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,64}\r{0,4}\n[A-Za-z][A-Za-z0-9-]{0,64}[ \t]*:")
 WARC_LINE = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,64}\r{0,4}\n")
 BLANK_LINE = re.compile(rb"\r{0,4}\n[ \t]{0,64}\r{0,4}\n")
-ARC_LINE = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,64}\r{0,4}\n")
-WARC_END = re.compile(
-    rb"(\r{0,4}\n[ \t]{0,64}\r{0,4}\n)|WARC/\d\.\d{1,2}[ \t]{0,64}\r{0,4}\n[A-Za-z]"
-)
 ARC_LINE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{0,32}:[^\r\n]{0,131000}\r{0,4}\n")
 ARC_MARK = re.compile(
     rb"(?<=\n)[A-Za-z][A-Za-z0-9+.-]{0,32}:[^\r\n]{1,6000}[0-9][ \t]{0,64}\r{0,4}\n"
