@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from infra import storage
 from infra.errors import UsageError
 from infra.manifest import digest_of
+from infra.show import well_formed
 from infra.storage import FileInfo
 
 MEMORY = "_crawl-hashes.parquet"
@@ -150,7 +151,9 @@ def remember(sources: Iterable[Source], lake_root: str) -> None:
     fresh = {
         key: content
         for key, content in keys.items()
-        if key not in known and _is_text(key[0]) and storage.modified(key[0]) == key[2]
+        if key not in known
+        and key[0] == well_formed(key[0])  # the memory cannot hold another path
+        and storage.modified(key[0]) == key[2]
     }
     if fresh:
         # Where nothing can be written the step says so; here it is only a memory.
@@ -192,11 +195,6 @@ def _remembered(lake_root: str) -> dict[Key, str]:
         keys = zip(columns["path"], columns["size"], columns["mtime"], strict=True)
         return dict(zip(keys, columns["sha256"], strict=True))
     return {}
-
-
-def _is_text(path: str) -> bool:
-    """Whether a path is valid Unicode: the memory cannot hold one that is not."""
-    return path == path.encode("utf-8", "replace").decode()
 
 
 def _write_memory(lake_root: str, hashes: dict[Key, str]) -> None:

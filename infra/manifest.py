@@ -20,6 +20,7 @@ from typing import Any
 
 from infra.errors import DamagedError, GristmillError
 from infra.process import output_of
+from infra.show import well_formed
 
 MANIFEST_NAME = "_MANIFEST.json"
 INLINE_FILES = 1000
@@ -62,7 +63,7 @@ def _check(value: Any, where: str) -> None:
     if value is None or isinstance(value, bool | int):
         return
     if isinstance(value, str):
-        if not _well_formed(value):
+        if value != well_formed(value):
             raise TypeError(f"{where}: {value!r} is not valid Unicode text")
         return
     if isinstance(value, float):
@@ -75,15 +76,11 @@ def _check(value: Any, where: str) -> None:
         return
     if isinstance(value, dict):
         for key, item in value.items():
-            if not isinstance(key, str) or not _well_formed(key):
+            if not isinstance(key, str) or key != well_formed(key):
                 raise TypeError(f"{where}: the key {key!r} is not a string of valid Unicode text")
             _check(item, f"{where}.{key}")
         return
     raise TypeError(f"{where}: a {type(value).__name__} cannot be part of an identity")
-
-
-def _well_formed(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def digest_of(value: Any) -> str:

@@ -1,4 +1,10 @@
-"""Numbers as people read them."""
+"""Numbers and text as people read them."""
+
+
+def well_formed(text: str) -> str:
+    """The text with `?` for each lone surrogate (a byte of a file's name that is no UTF-8, say),
+    which no file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def duration(seconds: float) -> str:

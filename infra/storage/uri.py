@@ -10,6 +10,7 @@ import re
 from urllib.parse import urlsplit
 
 from infra.errors import UsageError, nearest
+from infra.show import well_formed
 
 SCHEMES = ("file", "s3", "https", "http")
 WEB = ("https", "http")
@@ -75,7 +76,7 @@ def normal_root(uri: str) -> str:
 def base_name(uri: str) -> str:
     """The file's own name as text: the last part of the path, without a web address's query. Bytes
     of a local name that are no UTF-8 become `?`."""
-    return _as_text(_path(uri).rstrip("/").rsplit("/", 1)[-1])
+    return well_formed(_path(uri).rstrip("/").rsplit("/", 1)[-1])
 
 
 def folder_name(uri: str) -> str:
@@ -83,7 +84,7 @@ def folder_name(uri: str) -> str:
     empty for a local one."""
     path = os.path.abspath(local_path(uri)) if is_local(uri) else _path(uri)
     folders = [part for part in path.split("/") if part][:-1]
-    return _as_text(folders[-1] if folders else urlsplit(uri).hostname or "")
+    return well_formed(folders[-1] if folders else urlsplit(uri).hostname or "")
 
 
 def public_uri(uri: str) -> str:
@@ -95,8 +96,8 @@ def public_uri(uri: str) -> str:
     shown = _after_login(uri)
     found = SCHEMED.match(shown)
     if not found or (found[1] or found[2]) in QUERYLESS:
-        return _as_text(shown)
-    return _as_text(re.split(r"[?#]", shown, maxsplit=1)[0])
+        return well_formed(shown)
+    return well_formed(re.split(r"[?#]", shown, maxsplit=1)[0])
 
 
 def public_text(text: str) -> str:
@@ -117,11 +118,6 @@ def _after_login(uri: str) -> str:
     if "@" in rest and not NO_LOGIN.match(authority):
         return found[0] + rest.rpartition("@")[2]
     return uri
-
-
-def _as_text(name: str) -> str:
-    """The name with `?` for each byte that Python could not read as UTF-8."""
-    return name.encode("utf-8", "replace").decode()
 
 
 def _path(uri: str) -> str:

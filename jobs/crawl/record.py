@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from infra.show import well_formed
+
 UNREADABLE = "unreadable"
 EMPTY_FILE = "empty_file"
 DAMAGED = "damaged"
@@ -47,7 +49,7 @@ DETAIL_CHARS = 200
 def said(error: Exception) -> str:
     """An unforeseen error for `detail`: its type and what it says, one line of valid text."""
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-    return text.encode("utf-8", "replace").decode()[:DETAIL_CHARS]
+    return well_formed(text)[:DETAIL_CHARS]
 
 
 UNSPECIFIED, HTTP_LENGTH = "unspecified", "http_length"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from infra.show import well_formed
 from jobs.crawl.record import DAMAGED, TOO_LARGE, Record
 
 COLUMNS = ("url", "text", "html", "date")
@@ -23,9 +24,7 @@ def row_record(
         index,
         offset,
         "row",
-        own.encode("utf-8", "replace").decode()
-        if isinstance(own, str) and own
-        else f"{url}#{offset}",
+        well_formed(own) if isinstance(own, str) and own else f"{url}#{offset}",
         _date(values.get("date")),
         size=size,
     )

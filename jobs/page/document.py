@@ -15,16 +15,9 @@ import pyarrow as pa
 
 from infra.bounded import BudgetError, Crashed, OverMemory, OverTime
 from infra.errors import GristmillError
+from infra.show import well_formed
 from jobs.crawl.archives import HTML_TYPES
-from jobs.crawl.record import (
-    EMPTY,
-    FAILED,
-    TOO_MUCH_MEMORY,
-    TOO_SLOW,
-    Origin,
-    Record,
-    said,
-)
+from jobs.crawl.record import EMPTY, FAILED, TOO_MUCH_MEMORY, TOO_SLOW, Origin, Record, said
 from jobs.page.reading import Page, Read, read_page
 from jobs.text.language import language
 from jobs.text.words import count_words
@@ -56,29 +49,7 @@ SCHEMA = pa.schema(
         ("detail", pa.string()),
     ]
 )
-"""
-row_id         16 bytes, no two rows of a crawl have the same: `Origin.row_id`
-doc_id         16 bytes, see `doc_id`; a page captured twice has it twice
-domain         host of the URL
-source         which crawl: what the user declared, else the name of the file's folder
-warc_file      base name of the crawl file
-warc_offset    place in the file: `Record.offset`
-fetched_at     time of capture, null where unknown
-charset        what the text was decoded by; of a rejected row what was declared
-lang           ISO 639-1, or 639-2 or -3 where there is none, or `unknown`; null for a rejected row,
-               as are lang_score and text
-extractor      `resiliparse` for a page's main content, `verbatim` for text
-n_bytes        bytes of the text in UTF-8; n_chars: its code points; n_words: words of the text
-(`jobs.text.words`)
-truncated      why it may not be all that the server had: one of `jobs.crawl.record.TRUNCATED`; null
-               where nothing says so
-http_headers   the response's status line and headers (`jobs.crawl.evidence`); null without them
-evidence       of a row rejected as `robots_txt` the site's rules for crawlers, at most 500 KiB of
-               them; null for all others, and no column of documents
-reject_reason  one of `jobs.crawl.REASONS`, null for a document
-detail         what exactly was wrong, for people; null where there is nothing to add
-"""
-
+"""What each column says: `jobs.columns.DOCUMENT`."""
 OF_REJECTED = ("evidence", "reject_reason", "detail")
 """Columns that documents do not have."""
 OVER_BUDGET: dict[type[BudgetError], str] = {
@@ -166,11 +137,6 @@ def _stored(row: dict[str, Any]) -> pa.RecordBatch:
         left = {name: row[name] for name in names} | dict.fromkeys(("n_bytes", "n_chars"), 0)
         left |= {"n_words": 0, "reject_reason": FAILED, "detail": said(error)}
         return pa.RecordBatch.from_pylist([left], SCHEMA)
-
-
-def well_formed(text: str) -> str:
-    """The text with `?` for each lone surrogate, which no file can hold."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def content(record: Record, read: Read) -> Page:
