@@ -52,8 +52,8 @@ DOCUMENT = {
     "mime": "content type in lower case without parameters: HTTP's, else the record's, else by the"
     " file's format",
     "charset": "what the text was decoded by; of a rejected row what was declared",
-    "lang": "ISO 639-1, or 639-2 or -3 where there is none, or `unknown` (`jobs.text.language`); null"
-    " for a rejected row",
+    "lang": "ISO 639-1, or 639-2 or -3 where there is none, or `unknown` (`jobs.text.language`);"
+    " null for a rejected row",
     "lang_score": "how sure that is, 0 to 1; null for a rejected row",
     "title": "title of the page, null without one",
     "extractor": "`resiliparse` for a page's main content, `verbatim` for text",
