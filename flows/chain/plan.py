@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from infra.errors import DamagedError
 from infra.lake.damage import Stored
 from infra.lake.rows import stacks_of
 from infra.lake.shards import name_of, there
@@ -50,8 +49,8 @@ def plan(tasks: list[Task]) -> list[Line]:
     tokens: int | None = None
     for task in tasks:
         step = task.step
-        manifest = task.artifact.sound()
-        damage = [] if manifest else task.artifact.damage(Stored(task.lake.root))
+        found, damage = task.artifact.examined(Stored(task.lake.root))
+        manifest = None if damage else found
         last = _last(task)
         if task.crawl:
             documents = sum(source.size_bytes for source in task.crawl) / PAGE_BYTES
@@ -71,9 +70,7 @@ def plan(tasks: list[Task]) -> list[Line]:
                 step.name,
                 task.artifact.uri,
                 manifest is not None,
-                f"damaged: {damage[0].path}: {damage[0].said}"
-                if damage
-                else why(task, manifest, last),
+                f"damaged: {damage[0].line}" if damage else why(task, manifest, last),
                 shards.count(task, manifest, {name_of(each.path) for each in damage}),
                 int(documents) or None,
                 tokens,
@@ -130,10 +127,7 @@ class _Shards:
 def _last(task: Task) -> Manifest | None:
     """The manifest of the newest artifact that the same step wrote."""
     before = task.lake.newest(task.step.kind, name=task.name)
-    try:
-        return before.read() if before else None
-    except DamagedError:
-        return None
+    return before.legible() if before else None
 
 
 def _tokens(manifest: Manifest) -> int | None:

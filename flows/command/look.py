@@ -10,7 +10,7 @@ from flows.command.difference_table import print_differences
 from flows.command.differences import differences, named
 from flows.command.said import LAKE, Compared, Json, Reference, Root
 from flows.command.why import why as why_of
-from infra.errors import DamagedError, UsageError, nearest
+from infra.errors import UsageError, nearest
 from infra.lake import Artifact, Lake
 from infra.lake.damage import Stored
 from infra.manifest import Manifest
@@ -41,12 +41,8 @@ def checked(lake: Lake, artifacts: list[Artifact]) -> list[tuple[Artifact, Manif
     stored = Stored(lake.root)
     found = []
     for artifact in artifacts:
-        damage = [f"{each.path}: {each.said}" for each in artifact.damage(stored)[:1]]
-        try:
-            manifest = artifact.read()
-        except DamagedError:
-            manifest = None
-        found.append((artifact, manifest, "".join(damage)))
+        manifest, damage = artifact.examined(stored)
+        found.append((artifact, manifest, damage[0].line if damage else ""))
     return found
 
 

@@ -102,4 +102,4 @@ def line(found: Checked, repaired: bool) -> None:
     size = f"{found.files:,} files, {found.size_bytes / 1e6:,.1f} MB"
     console.out.print(f"{state:8}  {escape(found.path)}  [dim]{size}[/]")
     for each in found.damage:
-        console.out.print(f"          {escape(each.path)}: {escape(each.said)}")
+        console.out.print(f"          {escape(each.line)}")

@@ -69,13 +69,13 @@ class Children:
         damaged one is made again. Raises GristmillError with one line when the step fails."""
         if task.crawl:
             remember(task.crawl, task.lake.root)
-        found = task.artifact.sound()
-        if found is not None:
-            return Outcome(task, found, True)
-        if damage := task.artifact.damage(Stored(task.lake.root)):
-            said = f"{damage[0].path}: {damage[0].said}"
-            self.follow({"event": "damaged", "step": task.step.name, "message": said})
+        found, damage = task.artifact.examined(Stored(task.lake.root))
+        if damage:
+            said = {"step": task.step.name, "message": damage[0].line}
+            self.follow({"event": "damaged", **said})
             mend(task.artifact, damage)
+        elif found is not None:
+            return Outcome(task, found, True)
         self.follow({"event": "started", "step": task.step.name})
         try:
             self._launch(task)

@@ -338,10 +338,7 @@ class Lake:
 def _whole_digest(artifact: Artifact) -> Artifact:
     """The artifact with all digits of its digest; with those of its folder where no manifest tells
     the others."""
-    try:
-        manifest = artifact.read()
-    except DamagedError:
-        manifest = None
+    manifest = artifact.legible()
     return dataclasses.replace(artifact, digest=manifest.digest) if manifest else artifact
 
 

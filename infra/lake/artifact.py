@@ -57,18 +57,26 @@ class Artifact:
 
     def sound(self) -> Manifest | None:
         """The verified manifest, None where the artifact is not finished or is damaged."""
-        try:
-            return self.manifest()
-        except DamagedError:
-            return None
+        manifest, damage = self.examined(Stored(self.lake_root))
+        return None if damage else manifest
 
-    def damage(self, stored: Stored) -> list[Damage]:
-        """All that is wrong with a finished artifact; nothing for one that is not finished."""
+    def examined(self, stored: Stored) -> tuple[Manifest | None, list[Damage]]:
+        """The manifest, None where the artifact is not finished or the manifest itself is damaged;
+        and all that is wrong, nothing for one that is not finished."""
         try:
             manifest = self.read()
         except DamagedError as error:
-            return [Damage(f"{self.path}/{MANIFEST_NAME}", str(error).partition(": ")[2])]
-        return stored.wrong(manifest.files) if manifest else []
+            said = str(error).partition(": ")[2]
+            return None, [Damage(f"{self.path}/{MANIFEST_NAME}", said)]
+        return manifest, stored.wrong(manifest.files) if manifest else []
+
+    def legible(self) -> Manifest | None:
+        """The manifest, whatever became of its files; None where the artifact is not finished or
+        the manifest itself is damaged."""
+        try:
+            return self.read()
+        except DamagedError:
+            return None
 
     def read(self) -> Manifest | None:
         """The manifest, whatever became of the files that it names; None when not finished.

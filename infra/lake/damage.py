@@ -21,6 +21,11 @@ class Damage:
     path: str
     said: str
 
+    @property
+    def line(self) -> str:
+        """Both, as people read them."""
+        return f"{self.path}: {self.said}"
+
 
 class Stored:
     """A lake's files as they are while this object lives: each folder is listed once, each file

@@ -10,6 +10,7 @@ them, null where nobody has them.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +21,16 @@ from infra.manifest import Manifest
 
 SHARD, DETAIL = "shard", "detail"
 Chosen = Callable[[list[str]], list[bool]]
+
+
+class _Asked(NamedTuple):
+    """What `rejected_rows` was called with."""
+
+    root: str
+    manifest: Manifest
+    before: Manifest | None
+    columns: Sequence[str]
+    chosen: Chosen
 
 
 def every(reasons: list[str]) -> list[bool]:
@@ -39,9 +50,9 @@ def rejected_rows(
     before  the documents that it was made from; None for a step that reads none
     chosen  which rows to give, by their reasons; asked before anything is looked up
     """
-    given = (root, manifest, before, columns, chosen)
+    asked = _Asked(root, manifest, before, columns, chosen)
     names = list(dict.fromkeys([REASON, DETAIL, *columns]))
-    for table in chain(_of_files(*given), _of_layers(*given)):
+    for table in chain(_of_files(asked), _of_layers(asked)):
         for name in names:
             if name not in table.column_names:
                 kind = pa.string() if name == DETAIL else pa.null()
@@ -49,14 +60,9 @@ def rejected_rows(
         yield from table.select(names).combine_chunks().to_batches()
 
 
-def _of_files(
-    root: str,
-    manifest: Manifest,
-    before: Manifest | None,
-    columns: Sequence[str],
-    chosen: Chosen,
-) -> Iterator[pa.Table]:
+def _of_files(asked: _Asked) -> Iterator[pa.Table]:
     """Those that lie in files of their own."""
+    root, manifest, before, columns, chosen = asked
     stacks = {stack.shard: stack for stack in stacks_of(before)} if before else {}
     names = list(dict.fromkeys([SHARD, ROW, REASON, DETAIL, *columns]))
     for entry in manifest.files:
@@ -72,14 +78,9 @@ def _of_files(
             yield _with(mine, looked_up(root, stacks[shard], mine[ROW], missing))
 
 
-def _of_layers(
-    root: str,
-    manifest: Manifest,
-    before: Manifest | None,
-    columns: Sequence[str],
-    chosen: Chosen,
-) -> Iterator[pa.Table]:
+def _of_layers(asked: _Asked) -> Iterator[pa.Table]:
     """Those that a layer of the step drops."""
+    root, manifest, before, columns, chosen = asked
     inherited = {entry.path for entry in before.files} if before else set()
     lists = {stack.shard: stack.keyed for stack in stacks_of(before)} if before else {}
     for stack in stacks_of(manifest):

@@ -16,7 +16,7 @@ from infra.lake.collect import InUse
 from infra.lake.damage import Damage, Stored
 from infra.lake.shards import name_of
 from infra.lake.writer import ALIVE, USES, WORK, claim_of
-from infra.manifest import MANIFEST_NAME, SHARDS, Manifest
+from infra.manifest import MANIFEST_NAME, SHARDS
 from infra.storage.claim import claim
 
 
@@ -35,11 +35,8 @@ class Checked:
 
 def check(artifact: Artifact, stored: Stored) -> Checked:
     """A finished artifact against its manifest."""
-    damage = artifact.damage(stored)
-    try:
-        files = artifact.known().files
-    except DamagedError:
-        files = []
+    manifest, damage = artifact.examined(stored)
+    files = manifest.files if manifest else []
     return Checked(artifact.path, len(files), sum(f.size_bytes for f in files), damage)
 
 
@@ -67,7 +64,7 @@ def mend(artifact: Artifact, damage: Iterable[Damage], *, hashes: bool = False) 
     paths = {each.path for each in damage}
 
     def repaired() -> bool:
-        left = artifact.damage(Stored(artifact.lake_root, hashes=hashes))
+        _, left = artifact.examined(Stored(artifact.lake_root, hashes=hashes))
         return not any(each.path in paths for each in left)
 
     with claim(claim_of(artifact), repaired) as mine:
@@ -92,10 +89,7 @@ def remove_files(root: str, paths: Iterable[str]) -> None:
 
 
 def _keep_shards(artifact: Artifact) -> None:
-    try:
-        manifest: Manifest | None = artifact.read()
-    except DamagedError:
-        manifest = None
+    manifest = artifact.legible()
     named = {name_of(f.path) for f in manifest.files if f.is_shard} if manifest else set()
     inputs = set(manifest.inputs.values()) if manifest else set()
     storage.write_bytes(artifact.file(WORK, ALIVE), b"")

@@ -79,7 +79,7 @@ def _found(session: Session, step: str, names: Sequence[str]) -> dict[int, str]:
     for place, note in list(found.items()):
         if damage := stored.wrong(Shard.from_json(note.encode(), names[place]).files):
             for each in damage:
-                emit("damaged", step=step, message=f"{each.path}: {each.said}")
+                emit("damaged", step=step, message=each.line)
             remove_files(root, (each.path for each in damage))
             del found[place]
     return found
