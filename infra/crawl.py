@@ -86,6 +86,13 @@ def declared(reference: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", reference)
 
 
+def public_reference(reference: str) -> str:
+    """`source=pattern` as it may be shown and stored: its address without login and query."""
+    source, pattern = declared(reference)
+    shown = storage.public_uri(pattern)
+    return f"{source}={shown}" if source else shown
+
+
 def sources_of(references: Iterable[str], lake_root: str) -> tuple[Source, ...]:
     """The crawl files that globs, directories, paths and URIs name, each file once; before a
     pattern may stand a source (`declared`).

@@ -23,6 +23,7 @@ from pydantic import (
 from flows.chain import form
 from flows.chain.steps import of_chain, optional
 from infra import storage
+from infra.crawl import public_reference
 from infra.errors import UsageError, nearest
 from infra.parameters import explain, field_types
 from model.presets import DEFAULT_PRESET, PRESETS, values_of
@@ -85,7 +86,7 @@ class RunParameters(BaseModel):
     @field_serializer("input")
     def _without_secrets(self, value: list[str]) -> list[str]:
         """As Prefect stores it with the run: a query may be a password."""
-        return [storage.public_uri(each) for each in value]
+        return [public_reference(each) for each in value]
 
     @field_validator("preset")
     @classmethod

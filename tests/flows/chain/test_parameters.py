@@ -110,6 +110,8 @@ def test_what_prefect_stores_of_an_input_has_no_query() -> None:
     assert "hunter2" not in made.model_dump_json()
     assert made.model_dump(mode="json")["input"] == ["https://host/x.gz", "crawl/part-?.gz"]
     assert made.input[0].endswith("?X-Amz-Signature=hunter2")
+    made = parse({"input": ["web=https://host/x.gz?X-Amz-Signature=hunter2"]})
+    assert made.model_dump(mode="json")["input"] == ["web=https://host/x.gz"]
 
 
 def test_no_error_about_a_parameter_repeats_a_password() -> None:
