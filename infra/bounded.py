@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import IO
 
 from infra.errors import GristmillError, TransientError
-from infra.process import Piped, die_with_parent, piped
+from infra.process import Piped, die_with_parent, peak_resident_bytes, piped
 
 ADDRESS_SPACE_BUDGETS = 2
 """The address space is limited to so many budgets: not all memory that is asked for is used."""
@@ -220,10 +220,10 @@ def _address_space_bytes() -> int:
 
 
 def _peak_bytes() -> int:
-    """The largest resident size of this program, not of the one that started it, so far."""
-    with Path("/proc/self/status").open("rb", buffering=0) as status:
-        told = status.read(4096)
-    return int(told[told.index(b"VmHWM:") + 6 :].split(maxsplit=1)[0]) << 10
+    """The largest resident size of this program so far."""
+    peak_bytes = peak_resident_bytes()
+    assert peak_bytes is not None
+    return peak_bytes
 
 
 def _write(stream: IO[bytes], parts: Parts) -> None:

@@ -356,10 +356,20 @@ def usage() -> tuple[float, int]:
 
 def _peak_bytes(process: psutil.Process) -> int:
     """The largest resident size so far; the present one where the system does not keep the peak."""
-    status = Path(f"/proc/{process.pid}/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    peaks_kib = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
-    return 1024 * peaks_kib[0] if peaks_kib else int(process.memory_info().rss)
+    peak_bytes = peak_resident_bytes(str(process.pid))
+    return int(process.memory_info().rss) if peak_bytes is None else peak_bytes
+
+
+def peak_resident_bytes(process: str = "self") -> int | None:
+    """The largest resident size of a process's program, not of the one that started it, so far;
+    None where the system does not keep it."""
+    try:
+        with Path(f"/proc/{process}/status").open("rb", buffering=0) as status:
+            told = status.read(4096)
+    except FileNotFoundError:
+        return None
+    _, found, rest = told.partition(b"VmHWM:")
+    return int(rest.split(maxsplit=1)[0]) << 10 if found else None
 
 
 def _signal(process: psutil.Process, sign: int) -> None:

@@ -51,7 +51,8 @@ def section(step: Step) -> str:
     """A step's parameters."""
     entries = list(declared(step.parameters, step.name))
     owners = ", ".join(dict.fromkeys(map(owner_of, entries)))
-    rows = [(code(each.key), each.facts, value(step, each.key), each.meaning) for each in entries]
+    values = {preset: values_of(step, preset) for preset in PRESETS}
+    rows = [(code(each.key), each.facts, value(values, each.key), each.meaning) for each in entries]
     return f"## {step.name}\n\n{step.help} Declared in {owners}.\n\n{table(HEADINGS, rows)}"
 
 
@@ -62,11 +63,12 @@ def owner_of(parameter: Declared) -> str:
     return code(f"{file}:{parameter.owner.__name__}")
 
 
-def value(step: Step, key: str) -> str:
-    """The value of a key: of the default preset, then of those that differ."""
+def value(parameters: dict[str, Any], key: str) -> str:
+    """The value of a key in a step's parameters by preset: of the default one, then of those that
+    differ."""
     if key in MACHINE:
         return "of this machine"
-    values = {preset: value_at(values_of(step, preset), key) for preset in PRESETS}
+    values = {preset: value_at(each, key) for preset, each in parameters.items()}
     usual = values[DEFAULT_PRESET]
     others = [
         f"{code(preset)}: {text_of(each)}" for preset, each in values.items() if each != usual

@@ -154,7 +154,7 @@ def server(
     Raises UsageError where the runs are on another server.
     """
     uri = uri_for(lake_root)
-    if uri.startswith(SERVERS):
+    if has_server(lake_root):
         raise UsageError(f"MLFLOW_TRACKING_URI: the server is at {public_uri(uri)}; open that")
     environment = {
         "MLFLOW_BACKEND_STORE_URI": uri,

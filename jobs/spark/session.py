@@ -62,7 +62,8 @@ class Session:
         moment: its connections break before it is gone)."""
         gateway = self.spark.sparkContext._gateway
         try:
-            code = psutil.Process(gateway.proc.pid).wait(JVM_END_SECONDS)  # type: ignore[union-attr]
+            jvm = psutil.Process(gateway.proc.pid)  # type: ignore[union-attr]
+            code = jvm.wait(JVM_END_SECONDS)
         except psutil.TimeoutExpired:
             return None
         except psutil.NoSuchProcess:

@@ -51,15 +51,8 @@ FUNCTIONS = {
         *("log2", "mod", "pow", "round", "sign", "sqrt", "trunc"),
     ),
     "texts": (
-        *("concat", "contains", "ends_with", "instr", "left", "length", "lower"),
-        *(
-            "ltrim",
-            "position",
-            "prefix",
-            "regexp_extract",
-            "regexp_extract_all",
-            "regexp_full_match",
-        ),
+        *("concat", "contains", "ends_with", "instr", "left", "length", "lower", "ltrim"),
+        *("position", "prefix", "regexp_extract", "regexp_extract_all", "regexp_full_match"),
         *("regexp_matches", "reverse", "right", "rtrim", "split_part", "starts_with", "strlen"),
         *("string_split", "substring", "suffix", "translate", "trim", "upper"),
     ),

@@ -13,21 +13,19 @@ import yaml
 MLMODEL = "MLmodel"
 TOKENIZER_FOLDER = "components/tokenizer"
 TASK = "text-generation"
-PARAMS: dict[str, tuple[str, bool | int | float]] = {
-    "do_sample": ("boolean", True),
-    "temperature": ("double", 0.8),
-    "top_k": ("long", 50),
-    "max_new_tokens": ("long", 128),
-}
+SAMPLING: dict[str, bool | int | float] = {"do_sample": True, "temperature": 0.8, "top_k": 50}
+"""How a text is continued unless the caller says otherwise."""
+PARAMS: dict[str, bool | int | float] = {**SAMPLING, "max_new_tokens": 128}
 """What `predict(prompts, params=...)` may set, with the values when it does not."""
+KINDS = {bool: "boolean", int: "long", float: "double"}
 
 
 def mlmodel(architecture: str, dtype: str) -> bytes:
     """The file MLmodel of an exported model. architecture: its class in `transformers`; dtype: of
     its weights, as torch names it."""
     params = [
-        {"name": name, "type": kind, "default": value, "shape": None}
-        for name, (kind, value) in PARAMS.items()
+        {"name": name, "type": KINDS[type(value)], "default": value, "shape": None}
+        for name, value in PARAMS.items()
     ]
     described = {
         "flavors": {
@@ -44,7 +42,7 @@ def mlmodel(architecture: str, dtype: str) -> bytes:
             },
             "python_function": {
                 "loader_module": "mlflow.transformers",
-                "model_config": {name: value for name, (_, value) in PARAMS.items()},
+                "model_config": dict(PARAMS),
             },
         },
         "signature": {

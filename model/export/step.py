@@ -24,7 +24,7 @@ from model.checkpoint.final import read_model
 from model.checkpoint.tensors import write_tensors
 from model.config import ExportParameters
 from model.export import exporter_for
-from model.export.mlflow_model import MLMODEL, TOKENIZER_FOLDER, mlmodel
+from model.export.mlflow_model import MLMODEL, SAMPLING, TOKENIZER_FOLDER, mlmodel
 from model.runtime import main
 from model.steps import EXPORT as STEP
 
@@ -65,7 +65,7 @@ def run(task: Task) -> Manifest:
             "torch_dtype": dtype_name,
         }
         codec = tokenizer_config(json.loads(tokenizer), eos_id, shape.context_tokens)
-        generation = {**ends, "do_sample": True, "temperature": 0.8, "top_k": 50}
+        generation = {**ends, **SAMPLING}
         files = {
             "config.json": json_lines(config),
             "generation_config.json": json_lines(generation),
