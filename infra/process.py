@@ -36,6 +36,7 @@ PARENT = "GRISTMILL_PARENT"
 """Environment variable: the id of the process that started the innermost of these trees."""
 GRACE_SECONDS = 30.0
 KILL_SECONDS = 5.0
+POLL_SECONDS = 0.02
 EVENT = b'{"event": '
 """How a line that `emit` wrote begins; any other line is the child's own output."""
 LOG_LINES = 200
@@ -291,7 +292,9 @@ class Child:
         until = time.monotonic() + seconds
         # The root is left to Popen: whoever waits for a child first takes its exit code.
         others = [process for process in processes if process.pid != self.pid]
-        psutil.wait_procs(others, timeout=seconds)
+        while others and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+            others = [process for process in others if _lives(process)]
         if any(process.pid == self.pid for process in processes):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(max(0.0, until - time.monotonic()))
@@ -370,6 +373,15 @@ def peak_resident_bytes(process: str = "self") -> int | None:
         return None
     _, found, rest = told.partition(b"VmHWM:")
     return int(rest.split(maxsplit=1)[0]) << 10 if found else None
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it has not ended. One whose parent died stays in the process table until init takes
+    note, in seconds or, in a container without one, never."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(process: psutil.Process, sign: int) -> None:

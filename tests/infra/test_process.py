@@ -235,6 +235,29 @@ def test_what_a_dead_child_leaves_behind_neither_lives_on_nor_holds_up_its_owner
     assert gone(events[0]["pid"])
 
 
+IDLE_INIT = """
+import ctypes, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans become this process's
+sys.exit(subprocess.Popen(sys.argv[1:]).wait())
+"""
+STOPPING = """
+import sys
+from pathlib import Path
+from infra.process import Child
+with Child([sys.executable, "-c", sys.argv[1]], Path(sys.argv[2])) as child:
+    pid = next(child.events())["pid"]
+    child.stop(grace_seconds=3600)
+print(Path(f"/proc/{pid}/stat").read_text().split()[2])
+"""
+
+
+def test_a_dead_process_that_nobody_takes_note_of_is_not_waited_for(log: Path) -> None:
+    child = EMIT + f"import subprocess, sys\nemit('pid', pid={GRANDCHILD})\n" + FOREVER
+    command = [*python(IDLE_INIT), *python(STOPPING), child, str(log)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS)
+    assert (done.stdout, done.stderr) == ("Z\n", "")
+
+
 OWNER = """
 import sys
 from pathlib import Path
