@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from platform import python_version
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -25,6 +25,7 @@ from flows.chain.plan import plan as plan_of
 from flows.chain.steps import STEPS, of_chain
 from flows.command import console, look, verify
 from flows.command.bars import follower
+from flows.command.local import run_flow, run_server
 from flows.command.options import with_options
 from flows.command.said import (
     LAKE,
@@ -51,6 +52,9 @@ from infra.step import Launch, Step, Task, summary
 from jobs.sample import SampleParameters, environment
 from jobs.spark.settings import require_shared
 from model.presets import tiny
+
+if TYPE_CHECKING:
+    from flows.running.server import RunServer
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -182,7 +186,7 @@ def add_whole(act: Callable[[PipelineParameters, bool], None]) -> None:
     app.command(act.__name__, cls=with_sections(of_chain()))(with_parameters)
 
 
-def run(parameters: PipelineParameters, as_json: bool) -> None:
+def run(parameters: PipelineParameters, as_json: bool, server: "RunServer | None" = None) -> None:
     """The whole way as a Prefect flow, crawl to registered model; what is there is skipped."""
     with contextlib.ExitStack() as held:
         with follower(as_json, console.out) as follow, crawl_files(follow):
@@ -193,9 +197,8 @@ def run(parameters: PipelineParameters, as_json: bool) -> None:
             console.plan_table(lines)
         if not all(line.hit for line in lines):
             require_places(task for task, line in zip(tasks, lines) if not line.hit)
-            from flows.command.local import run_flow  # Prefect takes seconds to import and to start
-
-            run_flow(parameters)
+            with contextlib.nullcontext(server) if server else run_server() as running:
+                run_flow(parameters, running)
     outcomes = [
         Outcome(task, task.artifact.require(), line.hit) for task, line in zip(tasks, lines)
     ]
@@ -245,13 +248,16 @@ def demo(
 ) -> None:
     """All on this machine: a crawl of local documentation, the whole pipeline, the report."""
     task = sample_task(root or LAKE, DEMO_SOURCE, {"pages": pages})
-    with (
-        follower(json, console.out) as follow,
-        Children(task.lake.root, follow=follow) as children,
-    ):
-        console.outcome(children.make(task), json)
-    said: dict[str, Any] = {"root": root, "name": "demo", "input": [task.artifact.uri]}
-    run(parameters_of(config, set, demo_defaults(pages), **said), json)
+    with contextlib.ExitStack() as held:
+        # The first time a run follows; Prefect's server starts while the sample is made.
+        server = None if task.artifact.sound() else held.enter_context(run_server())
+        with (
+            follower(json, console.out) as follow,
+            Children(task.lake.root, follow=follow) as children,
+        ):
+            console.outcome(children.make(task), json)
+        said: dict[str, Any] = {"root": root, "name": "demo", "input": [task.artifact.uri]}
+        run(parameters_of(config, set, demo_defaults(pages), **said), json, server)
 
 
 @app.command()

@@ -15,7 +15,6 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Iterator
 
 import uvicorn
 from prefect.events.worker import EventsWorker
@@ -34,6 +33,7 @@ from infra import secrets
 from infra.process import Child, die_with_parent, emit
 
 HOST = "127.0.0.1"
+PASSWORDS = ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")
 SETTINGS = {
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
@@ -41,35 +41,40 @@ SETTINGS = {
 CLOSING_SECONDS = 5.0
 
 
-@contextlib.contextmanager
-def server() -> Iterator[None]:
-    """Prefect's API is there inside the block: the configured one, else one of our own. Raises
-    GristmillError when it does not start."""
-    if PREFECT_API_URL.value():
-        yield
-        return
-    password = secrets.of_one_run()
-    with Child(
-        [sys.executable, "-m", "flows.running.server"],
-        log_file("prefect"),
-        {
-            **SETTINGS,
-            **code_path(),
-            "PREFECT_SERVER_API_AUTH_STRING": password,
-            "PREFECT_API_AUTH_STRING": password,
-        },
-    ) as child:
+class RunServer(contextlib.ExitStack):
+    """Prefect's server of one run, as a context manager around the run. It begins to start where
+    the block begins, unless one is configured; `ready` waits for it, so that other work goes on
+    meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._password = secrets.of_one_run()
+        self._child: Child | None = None
+
+    def __enter__(self) -> "RunServer":
+        super().__enter__()
+        if not PREFECT_API_URL.value():
+            given = dict.fromkeys(PASSWORDS, self._password)
+            command = [sys.executable, "-m", "flows.running.server"]
+            child = Child(command, log_file("prefect"), {**SETTINGS, **code_path(), **given})
+            self._child = self.enter_context(child)
+        return self
+
+    def ready(self) -> None:
+        """From here to the end of the block Prefect's API is there: the configured one, else this
+        one. Raises GristmillError when it does not start."""
+        child = self._child
+        if child is None:
+            return
         port = next((event["port"] for event in child.events() if event["event"] == "ready"), None)
         if port is None:
             raise child.failure("Prefect's server")
-        ours = {PREFECT_API_URL: f"http://{HOST}:{port}/api", PREFECT_API_AUTH_STRING: password}
-        with temporary_settings(ours):
-            try:
-                yield
-            finally:
-                APILogWorker.drain_all(timeout=CLOSING_SECONDS)
-                EventsWorker.drain_all(timeout=CLOSING_SECONDS)
-                child.stop(CLOSING_SECONDS)
+        url = f"http://{HOST}:{port}/api"
+        ours = {PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: self._password}
+        self.callback(child.stop, CLOSING_SECONDS)
+        self.enter_context(temporary_settings(ours))
+        self.callback(EventsWorker.drain_all, timeout=CLOSING_SECONDS)
+        self.callback(APILogWorker.drain_all, timeout=CLOSING_SECONDS)
 
 
 async def serve() -> None:

@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
-from flows.running.server import server
+from flows.running.server import RunServer
 from infra.settings import settings
 from tests.flows.running.servers import FOREIGN, allows, asked
 
@@ -28,7 +28,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
         patch.setenv("GRISTMILL_LOGS", str(home / "logs"))
         settings.cache_clear()
         fresh = temporary_settings(restore_defaults={PREFECT_API_URL, PREFECT_API_AUTH_STRING})
-        with fresh, server():
+        with fresh, RunServer() as server:
+            server.ready()
             password = PREFECT_API_AUTH_STRING.value()
             said = password.get_secret_value() if isinstance(password, SecretStr) else password
             yield str(PREFECT_API_URL.value()), str(said)
