@@ -156,13 +156,19 @@ class Child:
     command       argument list (never a shell string)
     log           file that receives the standard error and the output lines that are no events
     environment   what the child gets besides this process's environment
+    inherited     open file numbers that it gets under the same numbers
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        inherited: Sequence[int] = (),
     ) -> None:
         self.command = list(command)
         self.log = log
+        self.inherited = tuple(inherited)
         self.token = uuid.uuid4().hex
         given = {**os.environ, **(environment or {})}
         # A tree within a tree carries both tokens: whoever stops the outer one stops both.
@@ -191,6 +197,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=environment,
+            pass_fds=self.inherited,
             # Ctrl-C in a terminal reaches the owner alone, which then stops the tree in its order.
             start_new_session=True,
         )

@@ -63,7 +63,7 @@ app = typer.Typer(
 INTERRUPTED = 130
 DEMO_SOURCE = "pydoc"
 PAGES = 3000
-LEAST_STEPS = 40
+LEAST_STEPS = 20
 
 
 def print_version(asked: bool) -> None:

@@ -84,3 +84,26 @@ def test_what_it_writes_only_its_user_can_read(running: tuple[str, str]) -> None
         files = [path for path in Path(folder).rglob("*") if path.is_file()]
         assert files
         assert [path for path in files if path.stat().st_mode & 0o077] == []
+
+
+def server_processes() -> list[psutil.Process]:
+    """The servers that this process has started and that live."""
+    found = []
+    for each in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "flows.running.server" in each.cmdline():
+                found.append(each)
+    return found
+
+
+@pytest.mark.parametrize("time", ["once", "twice"])
+def test_where_it_is_killed_another_one_takes_over_and_no_call_fails(
+    running: tuple[str, str], time: str
+) -> None:
+    with get_client(sync_client=True) as client:
+        made = client.create_flow_from_name(f"made before it was killed {time}")
+        (before,) = server_processes()
+        before.kill()
+        assert client.read_flow(made).id == made
+    (after,) = server_processes()
+    assert after.pid != before.pid
