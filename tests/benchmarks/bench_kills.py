@@ -3,10 +3,10 @@
     python -m tests.benchmarks.bench_kills [KILLS] [FOLDER] [SEED]
 
 One crawl of the sample, one undisturbed run of all nine steps (two ranks, an executor apart), then
-the same run in a fresh lake: at a random moment a random process of its tree is killed, of a role
+the same run in a fresh lake: at random moments a random process of its tree is killed, of a role
 that is drawn first (flow, server, driver, jvm, executor, worker, launcher, rank, step), so that the
-rare ones come up too. What the command makes of it is waited for; what it leaves behind counts as
-an orphan. Then the command is called again. Each time the run is done, its artifacts are compared
+rare ones come up too, until the command has ended; what it leaves behind counts as an orphan. Then
+the command is called again. Each time the run is done, its artifacts are compared
 with those of the undisturbed one (content hashes, the weights' hash, the scores), the lake is
 removed and the run begins anew, until KILLS have been made. Exit code 1 where anything differs, is
 left behind, or fails without a line of ours or with a traceback.
@@ -40,9 +40,9 @@ MARK = "GRISTMILL_KILLS"
 PAGES = 40
 LEAVING_SECONDS = 30.0
 """So long a child may take to notice that its owner is gone."""
-SHARE = 1 / 3
-"""Of an undisturbed run's time: in so much of a call its process is killed. Later steps are reached
-by later calls, which find the earlier ones finished."""
+SHARE = 1 / 4
+"""Of an undisturbed run's time: the next process is killed within so much of it. Later steps are
+reached by later calls, which find the earlier ones finished."""
 ROLES = {
     "flows.running.server": "server",
     "jobs.spark.driver": "driver",
@@ -137,7 +137,7 @@ def role(process: psutil.Process, root: int) -> str:
 
 def kill_one(run: Run, chance: random.Random, seconds: float) -> str:
     """Wait a random time of at most so long, kill a process of a random role; the role, empty where
-    the run was done before."""
+    the run has ended."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         run.process.wait(chance.uniform(0.0, seconds))
         return ""
@@ -153,6 +153,15 @@ def kill_one(run: Run, chance: random.Random, seconds: float) -> str:
     except psutil.NoSuchProcess:
         return ""
     return chosen
+
+
+def kill_until_the_end(run: Run, chance: random.Random, seconds: float, kills: int) -> list[str]:
+    """Kill one after the other, at most so many, while the command lives: it tries steps again. The
+    roles."""
+    killed: list[str] = []
+    while len(killed) < kills and run.process.poll() is None:
+        killed += filter(None, [kill_one(run, chance, seconds)])
+    return killed
 
 
 def result(values: dict[str, Any]) -> dict[str, Any]:
@@ -181,22 +190,22 @@ def disturbed(
     mine = {**values, "root": str(folder / "killed" / "lake")}
     while True:
         run = Run(mine, folder / "killed")
-        wanted = tally.kills.total() < kills
-        killed = kill_one(run, chance, seconds) if wanted else ""
-        tally.kills.update([killed] if killed else [])
+        wanted = kills - tally.kills.total()
+        killed = kill_until_the_end(run, chance, seconds, wanted)
+        tally.kills.update(killed)
         code = run.end()
         tally.orphans += run.orphans()
         said = run.said.read_text().strip()
-        tally.ends.update([f"{killed or 'nobody'}: exit code {code}"])
+        tally.ends.update([f"exit code {code}"])
         ours = any(line.startswith("error: ") for line in said.splitlines())
         if "Traceback" in said or (code not in (0, -9) and not ours):
             tally.lines.append(f"{killed}: {said[-600:]}")
-        say(f"{tally.kills.total():4} {killed or '-':9} {code:4}  {said[-160:]}")
+        say(f"{tally.kills.total():4} {' '.join(killed) or '-'}: {code}  {said[-160:]}")
         if code == 0:
             tally.finished += 1
             got = result(mine)
             tally.differing += [step for step in expected if got[step] != expected[step]]
-            if not wanted:
+            if wanted <= 0:
                 return tally
             shutil.rmtree(mine["root"])
 
