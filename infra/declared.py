@@ -32,6 +32,7 @@ class Declared:
     kind      its type, in words; the choices where it has some
     limits    of its value, in words
     meaning   what it says; without the unit
+    source    the publication that it is from, where there is one
     identity  whether it changes the result
     """
 
@@ -41,6 +42,7 @@ class Declared:
     limits: str
     unit: str
     meaning: str
+    source: str
     identity: bool
 
     @property
@@ -63,8 +65,8 @@ def declared(parameters: type, prefix: str) -> Iterator[Declared]:
         unit = str(extra.get("unit", ""))
         meaning = str(info.description or "").removesuffix(f" ({unit})")
         limits = ", ".join(limits_of(info.metadata))
-        identity = bool(extra.get("identity", True))
-        yield Declared(key, parameters, kind_of(hint), limits, unit, meaning, identity)
+        source, identity = str(extra.get("source", "")), bool(extra.get("identity", True))
+        yield Declared(key, parameters, kind_of(hint), limits, unit, meaning, source, identity)
 
 
 def limits_of(metadata: list[Any]) -> Iterator[str]:

@@ -29,17 +29,24 @@ def parameters(cls: type[T]) -> type[T]:
 
 
 def option(
-    default: Any, description: str, *, unit: str = "", identity: bool = True, **limits: Any
+    default: Any,
+    description: str,
+    *,
+    unit: str = "",
+    source: str = "",
+    identity: bool = True,
+    **limits: Any,
 ) -> Any:
     """A parameter field.
 
     default    the value, or a function that makes one; `...` where it must be given
     unit       shown in the help
+    source     the publication that it is from
     identity   False for a field that cannot change the result
     limits     pydantic's: ge, le, min_length, pattern ...
     """
     text = f"{description} ({unit})" if unit else description
-    extra: dict[str, Any] = {"unit": unit, "identity": identity}
+    extra: dict[str, Any] = {"unit": unit, "source": source, "identity": identity}
     if callable(default):
         made = default()
         if isinstance(made, list | dict):

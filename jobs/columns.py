@@ -12,7 +12,7 @@ import pyarrow as pa
 from jobs import extract, filter
 from jobs.near_duplicates.signatures import SIGNED
 from jobs.spark import corpus, listed
-from jobs.text.signals import SIGNALS
+from jobs.text.signals import C4, FINEWEB, GOPHER, SIGNALS
 from jobs.tokens.encoding import ENCODED
 
 ROW, SHARD = "the row's number in its shard's first layer", "number of the shard in the artifact"
@@ -68,9 +68,6 @@ DOCUMENT = {
     "reject_reason": "why it is no document, see [reasons](reasons.md); null for a document",
     "detail": "what exactly was wrong, for people; null where there is nothing to add",
 }
-GOPHER = "Gopher (Rae et al. 2021, arXiv:2112.11446, A.1.1 and table A1)"
-C4 = "C4 (Raffel et al. 2020, JMLR 21, 2.2)"
-FINEWEB = "FineWeb (Penedo et al. 2024, arXiv:2406.17557, 3.6)"
 TOP_NGRAM = (
     "share of the characters that the occurrences of the most frequent {}-gram have; 0 when none"
     " occurs twice. " + GOPHER

@@ -56,21 +56,34 @@ LIBRARIES = ("python",)
 """What says what a word is."""
 
 
+BRODER = "Broder 1997, On the resemblance and containment of documents, section 4"
+BANDS = "Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4.2"
+
+
 @parameters
 class DedupParameters:
     """What counts as a duplicate, and how hard to look."""
 
     threshold: float = option(
-        0.8, "Jaccard similarity from which two documents are duplicates", gt=0, le=1
+        0.8,
+        "Jaccard similarity from which two documents are duplicates",
+        source=BRODER,
+        gt=0,
+        le=1,
     )
     shingle_words: int = option(
         5,
         "length of the compared word n-grams; shorter texts are exact duplicates or none",
         unit="words",
+        source=BRODER,
         ge=1,
     )
-    bands: int = option(24, "LSH bands: more find more pairs and cost more", ge=1, le=1000)
-    rows: int = option(6, "MinHash values a band: more give fewer candidates", ge=1, le=100)
+    bands: int = option(
+        24, "LSH bands: more find more pairs and cost more", source=BANDS, ge=1, le=1000
+    )
+    rows: int = option(
+        6, "MinHash values a band: more give fewer candidates", source=BANDS, ge=1, le=100
+    )
     seed: int = option(0, "seed of the hash functions", ge=0)
     bucket_cap: int = option(
         100,

@@ -20,8 +20,9 @@ from jobs.page.document import OF_REJECTED, SCHEMA
 from jobs.spark.documents import commit_layers
 from jobs.spark.session import Session
 from jobs.text import rules
-from jobs.text.signals import SIGNALS, signals_of
+from jobs.text.signals import C4, FINEWEB, GOPHER, SIGNALS, signals_of
 
+FINEWEB_2 = "FineWeb-2 (Penedo et al. 2025, arXiv:2506.20920)"
 ENGLISH = "lang = 'en'"
 UNSPACED = "unspaced_word_ratio > 0.3"
 WIDELY_WRITTEN = (
@@ -118,6 +119,7 @@ class FilterParameters:
     rules: dict[str, str] = option(
         default_rules,
         "name -> SQL expression (docs/rules.md) that must be true; the name is the reason",
+        source=f"{GOPHER}; {C4}; {FINEWEB}; {FINEWEB_2}",
     )
     languages: list[str] = option(list, "ISO 639-1 codes to keep; empty keeps all")
 

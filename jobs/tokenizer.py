@@ -40,7 +40,9 @@ class TokenizerParameters:
     """What the tokenizer is and what it learns from."""
 
     type: Literal["bpe", "bytes", "chars"] = option(
-        "bpe", "bpe: byte-level BPE; bytes: UTF-8 bytes; chars: characters of the corpus"
+        "bpe",
+        "bpe: byte-level BPE; bytes: UTF-8 bytes; chars: characters of the corpus",
+        source="Sennrich et al. 2016, arXiv:1508.07909; Radford et al. 2019, 2.2",
     )
     vocab_size: int = option(
         8192,

@@ -4,10 +4,17 @@ Prefect takes seconds to import and its server seconds to start: nothing of it i
 is needed, and the server starts beside other work.
 """
 
+import contextlib
+import logging
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rich.theme import Theme
+
 from flows.chain.parameters import PipelineParameters
+from flows.command.bars import bar
+from flows.running.pace import Pace, watched_by
 from infra.errors import GristmillError
 from infra.failures import failure_in
 
@@ -24,12 +31,13 @@ def run_server() -> "RunServer":
     return RunServer()
 
 
-def run_flow(parameters: PipelineParameters, server: "RunServer") -> None:
+def run_flow(parameters: PipelineParameters, server: "RunServer", *, quiet: bool) -> None:
     """Run the flow to its end. Raises GristmillError (one line) when a step failed."""
     from flows.pipeline import pipeline
 
     server.ready()
-    state = pipeline(parameters, return_state=True)
+    with contextlib.nullcontext() if quiet else bar_below_the_log():
+        state = pipeline(parameters, return_state=True)
     if state.is_completed():
         return
     try:
@@ -39,3 +47,33 @@ def run_flow(parameters: PipelineParameters, server: "RunServer") -> None:
     except Exception as error:
         raise failure_in("pipeline", error) from None
     raise GristmillError(f"pipeline: ended as {state.name}: {state.message}")
+
+
+@contextlib.contextmanager
+def bar_below_the_log() -> Iterator[None]:
+    """A bar below Prefect's lines where those go to a terminal; what it shows is then no line."""
+    from prefect.logging.handlers import PrefectConsoleHandler
+
+    from flows.running.step_task import PROGRESS
+
+    shown = [
+        each for each in logging.getLogger().handlers if isinstance(each, PrefectConsoleHandler)
+    ]
+    if not shown or not shown[0].console.is_terminal:
+        yield
+        return
+    handler = shown[0]
+
+    def kept(record: logging.LogRecord) -> bool:
+        return not hasattr(record, PROGRESS)
+
+    handler.addFilter(kept)
+    try:
+        with (
+            handler.console.use_theme(Theme()),  # Prefect's own has no styles of bars
+            bar(Pace(), handler.console) as follow,
+            watched_by(follow),
+        ):
+            yield
+    finally:
+        handler.removeFilter(kept)

@@ -1,4 +1,5 @@
-"""Every parameter: type, range, unit, its value with each preset, meaning, whether it counts."""
+"""Every parameter: type, range, unit, its value with each preset, meaning, source, whether it
+counts."""
 
 import inspect
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 import flows
 from flows.chain.parameters import RunParameters, parse
 from flows.chain.steps import STEPS
-from flows.command.cli import sample_parameters
+from flows.command.demo import sample_parameters
 from flows.reference.markdown import code, table
 from infra.declared import Declared, declared, kind_of, shown, value_at
 from infra.step import Step
@@ -22,7 +23,7 @@ the others that differ. A parameter that changes no result is no part of an arti
 changing it makes nothing anew.
 
 """
-HEADINGS = ("key", "type, range, unit", "value", "meaning")
+HEADINGS = ("key", "type, range, unit", "value", "meaning", "source")
 MACHINE = ("sample.environment",)
 """Keys whose value is this machine's."""
 
@@ -41,6 +42,7 @@ def run_section() -> str:
             kind_of(info.annotation),
             code(shown(getattr(usual, name))),
             str(info.description),
+            "",
         )
         for name, info in RunParameters.model_fields.items()
     ]
@@ -52,7 +54,10 @@ def section(step: Step) -> str:
     entries = list(declared(step.parameters, step.name))
     owners = ", ".join(dict.fromkeys(map(owner_of, entries)))
     values = {preset: values_of(step, preset) for preset in PRESETS}
-    rows = [(code(each.key), each.facts, value(values, each.key), each.meaning) for each in entries]
+    rows = [
+        (code(each.key), each.facts, value(values, each.key), each.meaning, each.source)
+        for each in entries
+    ]
     return f"## {step.name}\n\n{step.help} Declared in {owners}.\n\n{table(HEADINGS, rows)}"
 
 

@@ -9,9 +9,9 @@ TOLD_SECONDS as long as the step works, whether events come or not: nothing is s
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from contextvars import copy_context
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar, copy_context
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -29,6 +29,18 @@ SHOWN = {"train_loss": "loss", "val_loss": "val loss", "tokens_per_second": "tok
 Clock = Callable[[], float]
 Point = tuple[float, int]
 """When, and how much was done by then."""
+WATCHER: ContextVar[Callable[[dict[str, Any]], None] | None] = ContextVar("watcher", default=None)
+"""Who else follows the steps of a flow."""
+
+
+@contextmanager
+def watched_by(follow: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Within the block, the events of a flow's steps go to `follow` too."""
+    before = WATCHER.set(follow)
+    try:
+        yield
+    finally:
+        WATCHER.reset(before)
 
 
 class Pace:

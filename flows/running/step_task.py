@@ -1,6 +1,7 @@
 """A step as a Prefect task: cached by the manifest's digest, tried again after transient errors,
 followed with progress and logs."""
 
+from functools import partial
 from typing import Any
 
 from prefect import task
@@ -12,12 +13,14 @@ from prefect.logging import get_run_logger
 from prefect.tasks import Task as PrefectTask
 
 from flows.running.children import Children, Outcome, damage_said
-from flows.running.pace import Pace, Teller
+from flows.running.pace import WATCHER, Pace, Teller
 from infra.errors import TransientError
 from infra.manifest import SHORT, digest_of
 from infra.step import Task
 
 PROGRESS_SECONDS = 1.0
+PROGRESS = "gristmill_progress"
+"""Attribute of the log records that only say how far a step is."""
 
 
 class ManifestPolicy(CachePolicy):
@@ -58,6 +61,7 @@ class Follower:
 
     def __call__(self, event: dict[str, Any]) -> None:
         self.pace.take(event)
+        self.tell_watcher(event)
         now = self.pace.clock()
         if event["event"] == "progress" and now - self.progressed >= PROGRESS_SECONDS:
             self.progressed = now
@@ -75,8 +79,15 @@ class Follower:
         else:
             update_progress_artifact(self.artifact, percent, description=said)
 
+    def tell_watcher(self, event: dict[str, Any]) -> None:
+        """Who else follows the flow's steps has the event too."""
+        watcher = WATCHER.get()
+        if watcher is not None:
+            watcher(event)
+
     def finish(self) -> None:
-        """Progress to 100 %."""
+        """Progress to 100 %; no step is at work."""
+        self.tell_watcher({"event": "started", "step": ""})
         if self.artifact is not None:
             self.show(100.0, self.pace.step)
 
@@ -95,7 +106,7 @@ def step_task(work: Task, children: Children, label: str) -> dict[str, Any]:
     """Make one step's artifact; the result is its place, nothing else passes through the flow."""
     follower = Follower(work.step.name)
     children.follow = follower
-    with Teller(follower.pace, follower.log.info):
+    with Teller(follower.pace, partial(follower.log.info, extra={PROGRESS: True})):
         outcome = children.make(work)
     follower.finish()
     counts = outcome.manifest.counts

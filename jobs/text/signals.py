@@ -4,9 +4,8 @@ In: one text. Out: one value for each name in SIGNALS. Ratios lie in 0..1 and ar
 nothing to divide by. Words are those of `jobs.text.words`; a line is a non-empty line, a paragraph
 what stands between blank lines; shares of n-grams count the characters of words.
 
-Sources: Gopher (Rae et al. 2021, arXiv 2112.11446, A.1.1 and table A1), C4 (Raffel et al. 2020,
-JMLR 21, 2.2), FineWeb (Penedo et al. 2024, arXiv 2406.17557, 3.6). Where the papers leave room,
-duplicates are what follows a first occurrence, as in FineWeb's published code.
+Sources: GOPHER, C4 and FINEWEB below. Where the papers leave room, duplicates are what follows a
+first occurrence, as in FineWeb's published code.
 """
 
 import re
@@ -20,6 +19,9 @@ from numpy.typing import NDArray
 from jobs.text.sentences import count_sentences, ends_sentence
 from jobs.text.words import are_unspaced, words
 
+GOPHER = "Gopher (Rae et al. 2021, arXiv:2112.11446, A.1.1 and table A1)"
+C4 = "C4 (Raffel et al. 2020, JMLR 21, 2.2)"
+FINEWEB = "FineWeb (Penedo et al. 2024, arXiv:2406.17557, 3.6)"
 SIGNALS: dict[str, pa.DataType] = {
     # Gopher, quality
     "word_count": pa.int64(),

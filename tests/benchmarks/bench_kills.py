@@ -30,7 +30,7 @@ import yaml
 
 from flows.chain.chain import chain
 from flows.chain.parameters import parse
-from flows.command.cli import sample_task
+from flows.command.demo import sample_task
 from flows.running.children import Children
 from infra.manifest import Manifest
 from tests.e2e.whole import REPO, parameters

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.command.cli import sample_task
+from flows.command.demo import sample_task
 from flows.running.children import Children
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.command.cli import sample_task
+from flows.command.demo import sample_task
 from flows.running.children import Children
 from infra.manifest import SHARDS
 from jobs.crawl.bundles import SMALL_BYTES

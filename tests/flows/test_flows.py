@@ -2,8 +2,11 @@
 that is interrupted or killed."""
 
 import asyncio
+import contextlib
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -36,7 +39,7 @@ from prefect.testing.utilities import prefect_test_harness
 from flows.chain.chain import chain
 from flows.chain.parameters import PipelineParameters, parse
 from flows.chain.steps import STEPS
-from flows.command.cli import sample_task
+from flows.command.demo import sample_task
 from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.pipeline import pipeline
@@ -313,6 +316,37 @@ def living(folder: Path) -> list[psutil.Process]:
         except (psutil.Error, OSError):
             continue
     return psutil.wait_procs(found, timeout=30)[1]
+
+
+def on_a_terminal(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Exit code of a command, and what it shows on a terminal."""
+    ours, terminal = pty.openpty()
+    with subprocess.Popen(
+        command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+            while part := os.read(ours, 1 << 16):
+                shown += part
+        os.close(ours)
+    return process.returncode, shown.decode()
+
+
+def test_on_a_terminal_a_run_shows_a_bar_below_prefects_lines(
+    first: State[Any], values: dict[str, Any], tmp_path: Path
+) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump(values))
+    (report,) = (task for task in chain(parse(values)) if task.step.name == "report")
+    shutil.rmtree(report.artifact.uri)
+    command = [sys.executable, "-m", "flows.command.cli", "run", "--config", str(config)]
+    code, shown = on_a_terminal(
+        command, {**os.environ, "PYTHONPATH": str(REPO), "TERM": "xterm", "COLUMNS": "120"}
+    )
+    assert code == 0, shown
+    assert re.search(r"report.* at work for ", shown)
+    assert "Finished in state" in shown
 
 
 def test_a_killed_run_leaves_no_process_behind(

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from flows.chain.parameters import PipelineParameters, parse
 from flows.chain.steps import STEPS, of_chain
-from flows.command.cli import app, demo_defaults, sample_parameters
+from flows.command.cli import app
+from flows.command.demo import demo_defaults, sample_parameters
 from infra.declared import declared, shown, value_at
 from infra.errors import UsageError
 from infra.step import Step
