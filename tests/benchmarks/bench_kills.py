@@ -3,10 +3,10 @@
     python -m tests.benchmarks.bench_kills [KILLS] [FOLDER] [SEED]
 
 One crawl of the sample, one undisturbed run of all nine steps (two ranks, an executor apart), then
-the same run in a fresh lake: at random moments a random process of its tree is killed, of a role
-that is drawn first (flow, server, driver, jvm, executor, worker, launcher, rank, step), so that the
-rare ones come up too, until the command has ended; what it leaves behind counts as an orphan. Then
-the command is called again. Each time the run is done, its artifacts are compared
+the same run in a fresh lake: a role is drawn (flow, server, driver, jvm, executor, worker,
+launcher, rank, step), and at a random moment of its life a process of that role is killed, and so
+on until the command has ended; what it leaves behind counts as an orphan. Then the command is
+called again, and goes on from what is finished. Each time the run is done, its artifacts are compared
 with those of the undisturbed one (content hashes, the weights' hash, the scores), the lake is
 removed and the run begins anew, until KILLS have been made. Exit code 1 where anything differs, is
 left behind, or fails without a line of ours or with a traceback.
@@ -40,9 +40,9 @@ MARK = "GRISTMILL_KILLS"
 PAGES = 40
 LEAVING_SECONDS = 30.0
 """So long a child may take to notice that its owner is gone."""
-SHARE = 1 / 4
-"""Of an undisturbed run's time: the next process is killed within so much of it. Later steps are
-reached by later calls, which find the earlier ones finished."""
+LATER_SECONDS = 10.0
+"""So long at most a process lives on that has been chosen."""
+LOOK_SECONDS = 0.2
 ROLES = {
     "flows.running.server": "server",
     "jobs.spark.driver": "driver",
@@ -53,6 +53,7 @@ ROLES = {
     "model.train": "rank",
     "model.": "step",
 }
+ALL_ROLES = ("flow", *sorted(set(ROLES.values())))
 
 
 @dataclasses.dataclass
@@ -135,32 +136,36 @@ def role(process: psutil.Process, root: int) -> str:
     return next((name for sign, name in ROLES.items() if sign in words), "")
 
 
-def kill_one(run: Run, chance: random.Random, seconds: float) -> str:
-    """Wait a random time of at most so long, kill a process of a random role; the role, empty where
-    the run has ended."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        run.process.wait(chance.uniform(0.0, seconds))
-        return ""
-    roles: dict[str, list[psutil.Process]] = {}
-    for process in run.tree():
-        roles.setdefault(role(process, run.process.pid), []).append(process)
-    roles.pop("", None)
-    if not roles:
-        return ""
-    chosen = chance.choice(sorted(roles))
-    try:
-        chance.choice(roles[chosen]).kill()
-    except psutil.NoSuchProcess:
-        return ""
-    return chosen
+def of_role(run: Run, wanted: str) -> list[psutil.Process]:
+    """The processes of a run's tree that are of this role."""
+    return [each for each in run.tree() if role(each, run.process.pid) == wanted]
 
 
-def kill_until_the_end(run: Run, chance: random.Random, seconds: float, kills: int) -> list[str]:
+def kill_one(run: Run, wanted: str, chance: random.Random) -> bool:
+    """Wait until the run has a process of this role, and then a random time of at most
+    LATER_SECONDS; kill it. False where the run has ended before."""
+    later = chance.uniform(0.0, LATER_SECONDS)
+    while run.process.poll() is None:
+        if of_role(run, wanted):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.process.wait(later)
+            if found := of_role(run, wanted):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    chance.choice(found).kill()
+                    return True
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.process.wait(LOOK_SECONDS)
+    return False
+
+
+def kill_until_the_end(run: Run, chance: random.Random, kills: int) -> list[str]:
     """Kill one after the other, at most so many, while the command lives: it tries steps again. The
     roles."""
     killed: list[str] = []
     while len(killed) < kills and run.process.poll() is None:
-        killed += filter(None, [kill_one(run, chance, seconds)])
+        wanted = chance.choice(ALL_ROLES)
+        if kill_one(run, wanted, chance):
+            killed.append(wanted)
     return killed
 
 
@@ -181,9 +186,7 @@ def result(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def disturbed(
-    values: dict[str, Any], folder: Path, kills: int, chance: random.Random, seconds: float
-) -> Tally:
+def disturbed(values: dict[str, Any], folder: Path, kills: int, chance: random.Random) -> Tally:
     """Kill so often; after the last kill the run is led to its end."""
     tally = Tally()
     expected = result({**values, "root": str(folder / "whole" / "lake")})
@@ -191,7 +194,7 @@ def disturbed(
     while True:
         run = Run(mine, folder / "killed")
         wanted = kills - tally.kills.total()
-        killed = kill_until_the_end(run, chance, seconds, wanted)
+        killed = kill_until_the_end(run, chance, wanted)
         tally.kills.update(killed)
         code = run.end()
         tally.orphans += run.orphans()
@@ -227,7 +230,7 @@ def main() -> None:
     seconds = time.monotonic() - began
     say(f"undisturbed: {seconds:.0f} s, {whole.orphans()} orphans")
     began = time.monotonic()
-    tally = disturbed(values, folder, kills, chance, seconds * SHARE)
+    tally = disturbed(values, folder, kills, chance)
     by_role = ", ".join(f"{name} {count}" for name, count in sorted(tally.kills.items()))
     minutes = (time.monotonic() - began) / 60
     say(f"{tally.kills.total()} kills in {minutes:.1f} min: {by_role}")
