@@ -6,10 +6,10 @@ One crawl of the sample, one undisturbed run of all nine steps (two ranks, an ex
 the same run in a fresh lake: a role is drawn (flow, server, driver, jvm, executor, worker,
 launcher, rank, step), and at a random moment of its life a process of that role is killed, and so
 on until the command has ended; what it leaves behind counts as an orphan. Then the command is
-called again, and goes on from what is finished. Each time the run is done, its artifacts are compared
-with those of the undisturbed one (content hashes, the weights' hash, the scores), the lake is
-removed and the run begins anew, until KILLS have been made. Exit code 1 where anything differs, is
-left behind, or fails without a line of ours or with a traceback.
+called again, and goes on from what is finished. Each time the run is done, its artifacts are
+compared with those of the undisturbed one (content hashes, the weights' hash, the scores), the lake
+is removed and the run begins anew, until KILLS have been made. Exit code 1 where anything differs,
+is left behind, or fails without a line of ours or with a traceback.
 """
 
 import contextlib
