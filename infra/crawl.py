@@ -105,6 +105,8 @@ def sources_of(references: Iterable[str], lake_root: str) -> tuple[Source, ...]:
     found: dict[str, FileInfo] = {}
     names: dict[str, str] = {}
     for source, pattern in map(declared, references):
+        if not pattern:
+            raise UsageError("input: a name is empty; is a variable without a value?")
         for info in storage.expand(pattern):
             found[info.uri] = info
             known = names.setdefault(info.uri, source)

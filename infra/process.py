@@ -50,6 +50,12 @@ def emit(event: str, **fields: Any) -> None:
     sys.stdout.flush()
 
 
+def tell_owner(event: str, **fields: Any) -> None:
+    """As `emit`, in code that may run in a process that no `Child` started: there nothing."""
+    if PARENT in os.environ:
+        emit(event, **fields)
+
+
 def emit_failure(error: GristmillError, *, lost: bool = False) -> None:
     """Tell the owner that the child failed, and of what kind the failure is.
 

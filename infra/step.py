@@ -39,6 +39,7 @@ class Rate:
     """What a plan expects of a step before the lake has measurements of its own.
 
     seconds  wall time a unit
+    start    wall time of a process's start
     unit     what the time grows with: documents, the `steps` of its parameters, or nothing (`run`)
     kept     rows out a row in
     """
@@ -46,6 +47,7 @@ class Rate:
     seconds: float
     unit: Literal["document", "step", "run"] = "document"
     kept: float = 1.0
+    start: float = 0.0
 
 
 def no_maps(task: "Task") -> tuple[ShardMap, ...]:

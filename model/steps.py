@@ -13,7 +13,7 @@ TRAIN = Step(
     reads=("tokens", "tokenizer"),
     module="model.train",
     launch=Launch.TORCHRUN,
-    rate=Rate(0.2, "step"),
+    rate=Rate(0.2, "step", start=10.0),
     files={
         "model.safetensors": "the final weights",
         "model.json": "the shape of the model",
@@ -50,7 +50,7 @@ EVALUATE = Step(
     reads=("checkpoints", "tokens", "tokenizer"),
     module="model.evaluate",
     launch=Launch.CHILD,
-    rate=Rate(20.0, "run"),
+    rate=Rate(10.0, "run", start=4.0),
     files={
         "scores.json": "the scores, over all and by source",
         "samples.json": "prompts, each with the model's continuation",
@@ -75,7 +75,7 @@ EXPORT = Step(
     reads=("checkpoints", "tokenizer"),
     module="model.export.step",
     launch=Launch.CHILD,
-    rate=Rate(5.0, "run"),
+    rate=Rate(0.5, "run", start=4.0),
     files={
         "model.safetensors": "the weights under Hugging Face's names",
         "config.json": "architecture and shape, as `transformers` reads them",

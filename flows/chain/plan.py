@@ -1,8 +1,9 @@
 """The dry run: for each step of a chain, hit or rebuild, why, and what to expect. Nothing is
 started or written.
 
-Expectations come from the newest artifact that the same step wrote in this lake (rows kept per row,
-seconds per row); where there is none, from the step's declared rate. They are for orientation: a
+Expectations come from the newest artifact that the same step wrote in this lake, of the same name
+if there is one (rows kept per row, seconds per row); where there is none, from the step's declared
+rate. The start of processes is counted, of Spark's once. They are for orientation: a
 plan says how long, not how fast. Shards are counted exactly: which of those that a step needs are
 in the lake.
 """
@@ -16,12 +17,14 @@ from infra.lake.rows import stacks_of
 from infra.lake.shards import name_of, there
 from infra.manifest import SHORT, Identity, Manifest
 from infra.parameters import flatten
-from infra.step import DOCUMENTS, Task
+from infra.step import DOCUMENTS, Launch, Task
 from jobs.crawl.bundles import bundles
 
 PAGE_BYTES = 16_000
 """Compressed bytes of a crawl file a page: between 12,000 and 40,000 in common crawls."""
 TOKENS_PER_DOCUMENT = 900
+SPARK_SECONDS = 10.0
+"""From the call to Spark's first task."""
 INPUT, LIBRARY = "input ", "library "
 Names = list[list[str]]
 
@@ -47,6 +50,8 @@ def plan(tasks: list[Task]) -> list[Line]:
     shards = _Shards()
     documents = 0.0
     tokens: int | None = None
+    spark_starts = True
+    made = {task.artifact.digest for task in tasks}
     for task in tasks:
         step = task.step
         found, damage = task.artifact.examined(Stored(task.lake.root))
@@ -54,14 +59,19 @@ def plan(tasks: list[Task]) -> list[Line]:
         last = _last(task)
         if task.crawl:
             documents = sum(source.size_bytes for source in task.crawl) / PAGE_BYTES
-        kept, pace = _rates(task, last)
+        given = task.inputs.get(DOCUMENTS)
+        if given and given.digest not in made and (read := given.legible()):
+            documents = read.counts.rows_out
+        kept, pace = _rates(task, last or _last(task, any_name=True))
         if manifest:
             seconds = 0.0
             documents = manifest.counts.rows_out if step.funnel else documents
             tokens = _tokens(manifest) or tokens
         else:
             units = {"document": documents, "run": 1, "step": getattr(task.parameters, "steps", 1)}
-            seconds = pace * units[step.rate.unit]
+            seconds = step.rate.start + pace * units[step.rate.unit]
+            if step.launch is Launch.SPARK and spark_starts:
+                seconds, spark_starts = seconds + SPARK_SECONDS, False
             documents *= kept if step.plays == DOCUMENTS else 1
             if step.plays == "tokens":
                 tokens = int(documents * TOKENS_PER_DOCUMENT)
@@ -124,9 +134,9 @@ class _Shards:
         return self._names[documents.digest]
 
 
-def _last(task: Task) -> Manifest | None:
-    """The manifest of the newest artifact that the same step wrote."""
-    before = task.lake.newest(task.step.kind, name=task.name)
+def _last(task: Task, *, any_name: bool = False) -> Manifest | None:
+    """The manifest of the newest artifact that the same step wrote, under the task's name."""
+    before = task.lake.newest(task.step.kind, name=None if any_name else task.name)
     return before.legible() if before else None
 
 

@@ -22,6 +22,13 @@ from infra.manifest import Manifest
 from infra.show import duration
 
 PIPE_WIDTH = 160
+COLUMNS = {
+    **dict.fromkeys(("kind", "name", "digest"), 0),
+    **dict.fromkeys(("rows", "MB"), 60),
+    **dict.fromkeys(("made", "seconds"), 80),
+    "from": 120,
+}
+"""Columns of `ls`, and the width of a terminal from which each is shown."""
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
@@ -101,32 +108,34 @@ def stored_row(artifact: Artifact, manifest: Manifest | None, damage: str) -> di
 
 
 def artifact_table(found: Sequence[tuple[Artifact, Manifest | None, str]]) -> None:
-    """A line an artifact: its manifest, None where that is damaged, and what is wrong with it."""
+    """A line an artifact: its manifest, None where that is damaged, and what is wrong with it,
+    below the table. Columns that a narrow terminal has no room for are left out."""
+    shown = [name for name, width in COLUMNS.items() if out.width >= width]
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("kind", "name", "digest", "rows", "MB", "made", "seconds", "from"):
+    for heading in shown:
         table.add_column(
             heading,
             justify="right" if heading in ("rows", "MB", "seconds") else "left",
-            no_wrap=heading != "from",
+            overflow="fold",
+            no_wrap=heading not in ("name", "from"),
         )
     for artifact, m, damage in found:
-        wrong = f"[red]damaged[/] {escape(damage)}" if damage else ""
-        place = artifact.kind, artifact.name, short(artifact.digest)
-        if m is None:
-            table.add_row(*place, "", "", "", "", wrong)
-            continue
-        size = sum(f.size_bytes for f in m.files) / 1e6
-        inputs = " ".join(f"{role}:{short(digest)}" for role, digest in m.inputs.items())
-        made = m.started_at[:16].replace("T", " ")
-        table.add_row(
-            *place,
-            f"{m.counts.rows_out:,}",
-            f"{size:.1f}",
-            made,
-            f"{m.seconds:.1f}",
-            f"{wrong}  {inputs}" if wrong else inputs,
-        )
+        cells = {"kind": artifact.kind, "name": artifact.name, "digest": short(artifact.digest)}
+        if m is not None:
+            cells |= {
+                "rows": f"{m.counts.rows_out:,}",
+                "MB": f"{sum(f.size_bytes for f in m.files) / 1e6:.1f}",
+                "made": m.started_at[:16].replace("T", " "),
+                "seconds": f"{m.seconds:.1f}",
+                "from": " ".join(f"{role}:{short(digest)}" for role, digest in m.inputs.items()),
+            }
+        style = "red" if damage else ""
+        table.add_row(*(escape(cells.get(heading, "")) for heading in shown), style=style)
     out.print(table)
+    for artifact, _, damage in found:
+        if damage:
+            place = f"{artifact.kind}/{artifact.name}/{short(artifact.digest)}"
+            out.print(f"[red]damaged[/] {escape(place)}: {escape(damage)}")
 
 
 def crawl_files(crawl: list[dict[str, Any]]) -> None:

@@ -7,6 +7,7 @@ is needed, and the server starts beside other work.
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def run_flow(parameters: PipelineParameters, server: "RunServer", *, quiet: bool
     from flows.pipeline import pipeline
 
     server.ready()
-    with contextlib.nullcontext() if quiet else bar_below_the_log():
+    with lines_of_prefect(quiet, server.is_own):
         state = pipeline(parameters, return_state=True)
     if state.is_completed():
         return
@@ -50,30 +51,34 @@ def run_flow(parameters: PipelineParameters, server: "RunServer", *, quiet: bool
 
 
 @contextlib.contextmanager
-def bar_below_the_log() -> Iterator[None]:
-    """A bar below Prefect's lines where those go to a terminal; what it shows is then no line."""
+def lines_of_prefect(quiet: bool, own_server: bool) -> Iterator[None]:
+    """Prefect's lines, on standard output, below them a bar where that is a terminal; nothing with
+    `quiet`. What the bar shows is then no line; nor are a failure, which the command itself says in
+    one line, and the address of a page that the run's own server does not have."""
     from prefect.logging.handlers import PrefectConsoleHandler
 
     from flows.running.step_task import PROGRESS
 
-    shown = [
-        each for each in logging.getLogger().handlers if isinstance(each, PrefectConsoleHandler)
-    ]
-    if not shown or not shown[0].console.is_terminal:
+    handlers = logging.getLogger().handlers
+    handler = next((each for each in handlers if isinstance(each, PrefectConsoleHandler)), None)
+    if handler is None:  # the user's own logging configuration
         yield
         return
-    handler = shown[0]
+    console = handler.console
+    console.file = sys.stdout
+    has_bar = console.is_terminal and not quiet
 
     def kept(record: logging.LogRecord) -> bool:
-        return not hasattr(record, PROGRESS)
+        shown_by_bar = has_bar and hasattr(record, PROGRESS)
+        no_page = own_server and record.getMessage().startswith("View at ")
+        return not (quiet or shown_by_bar or no_page or record.levelno >= logging.ERROR)
 
     handler.addFilter(kept)
     try:
-        with (
-            handler.console.use_theme(Theme()),  # Prefect's own has no styles of bars
-            bar(Pace(), handler.console) as follow,
-            watched_by(follow),
-        ):
+        with contextlib.ExitStack() as held:
+            if has_bar:
+                held.enter_context(console.use_theme(Theme()))  # Prefect's has no styles of bars
+                held.enter_context(watched_by(held.enter_context(bar(Pace(), console))))
             yield
     finally:
         handler.removeFilter(kept)

@@ -84,6 +84,8 @@ class Children:
             if found is None:
                 raise
             return Outcome(task, found, True)
+        finally:
+            self.follow({"event": "ended", "step": task.step.name})
         return Outcome(task, task.artifact.require(), False)
 
     def _launch(self, task: Task) -> None:

@@ -1,10 +1,11 @@
 """How far a step is, in words: part, done of total, rate, time left. The same words on the terminal
 and in Prefect's log.
 
-In: the events of a step's child. `started` (step), `progress` (done, total, and where a step has
-parts or a unit: part, number, of, unit; total 0: nobody knows), `metric` (numbers). Rate and time
-left are those of the part that goes on, over its last RECENT_SECONDS. `Teller` says a line every
-TOLD_SECONDS as long as the step works, whether events come or not: nothing is silent for longer.
+In: the events of a step's child. `started` (step), `ended`, `progress` (done, total, and where a
+step has parts or a unit: part, number, of, unit; total 0: nobody knows), `metric` (numbers). Rate
+and time left are those of the part that goes on, over its last RECENT_SECONDS. `Teller` says a line
+every TOLD_SECONDS as long as the step works, whether events come or not: nothing is silent for
+longer.
 """
 
 import threading
@@ -54,9 +55,11 @@ class Pace:
         self._begin(step)
 
     def take(self, event: dict[str, Any]) -> None:
-        """An event of the step's child; others than the three above say nothing here."""
+        """An event of the step's child; others than those above say nothing here."""
         if event["event"] == "started":
             self._begin(str(event["step"]))
+        elif event["event"] == "ended":
+            self._begin("")
         elif event["event"] == "metric":
             self.metrics |= {name: event[name] for name in SHOWN if name in event}
         elif event["event"] == "progress":

@@ -72,6 +72,11 @@ class RunServer(contextlib.ExitStack):
             self.callback(self._end)
         return self
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it serves this run alone."""
+        return self._child is not None
+
     def ready(self) -> None:
         """From here to the end of the block Prefect's API is there: the configured one, else this
         one. Raises GristmillError when it does not start."""

@@ -61,7 +61,9 @@ class Follower:
 
     def __call__(self, event: dict[str, Any]) -> None:
         self.pace.take(event)
-        self.tell_watcher(event)
+        watcher = WATCHER.get()
+        if watcher is not None:
+            watcher(event)
         now = self.pace.clock()
         if event["event"] == "progress" and now - self.progressed >= PROGRESS_SECONDS:
             self.progressed = now
@@ -79,15 +81,8 @@ class Follower:
         else:
             update_progress_artifact(self.artifact, percent, description=said)
 
-    def tell_watcher(self, event: dict[str, Any]) -> None:
-        """Who else follows the flow's steps has the event too."""
-        watcher = WATCHER.get()
-        if watcher is not None:
-            watcher(event)
-
     def finish(self) -> None:
-        """Progress to 100 %; no step is at work."""
-        self.tell_watcher({"event": "started", "step": ""})
+        """Progress to 100 %."""
         if self.artifact is not None:
             self.show(100.0, self.pace.step)
 

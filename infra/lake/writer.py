@@ -28,10 +28,11 @@ from infra.manifest import (
     revision,
     tool_versions,
 )
-from infra.process import usage
+from infra.process import tell_owner, usage
 from infra.storage.claim import claim
 
 WORK = "_work"
+WAITS = "wait for another run that makes the same"
 USES = "uses"
 ALIVE = "alive"
 CLAIMS = ".writing"
@@ -57,7 +58,11 @@ class Writer:
         manifest = artifact.file(MANIFEST_NAME)
         with contextlib.ExitStack() as claimed:
             if not claimed.enter_context(
-                claim(claim_of(artifact), lambda: storage.exists(manifest))
+                claim(
+                    claim_of(artifact),
+                    lambda: storage.exists(manifest),
+                    waits=lambda: tell_owner("progress", done=0, total=0, part=WAITS),
+                )
             ):
                 raise TransientError(
                     f"{artifact.uri}: another run has just finished it; run again to use it"

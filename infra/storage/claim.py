@@ -45,6 +45,7 @@ def claim(
     *,
     stale_seconds: float = 60.0,
     poll_seconds: float = 1.0,
+    waits: Callable[[], None] = lambda: None,
 ) -> Iterator[bool]:
     """Wait until the work is done or ours: True to one holder at a time, False when `done()` is.
 
@@ -52,11 +53,16 @@ def claim(
     done           whether the work is there; asked before every try and again by the holder
     stale_seconds  after which a holder on S3 that shows no life counts as dead; unused locally
     poll_seconds   between two tries
+    waits          called once, where another one holds it
     """
     lock: _Lock = _FileLock(uri) if storage.is_local(uri) else _ObjectLock(uri, stale_seconds)
+    told = False
     while not done():
         if lock.acquire():
             break
+        if not told:
+            waits()
+            told = True
         time.sleep(poll_seconds)
     else:
         yield False

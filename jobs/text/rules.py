@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import duckdb
 import pyarrow as pa
 
-from infra.errors import UsageError
+from infra.errors import GristmillError, UsageError
 from jobs.text.expressions import why_not
 
 LANGUAGE = "language"
@@ -69,7 +69,7 @@ def reasons(rows: pa.Table, rules: Mapping[str, str], languages: Sequence[str]) 
             made = database.sql(query, params=[list(languages)] if languages else None)
             found: pa.Table = made.to_arrow_table()
         except duckdb.Error as error:
-            raise UsageError(f"filter.rules: {_one_line(error)}; TRY_CAST gives null") from None
+            raise GristmillError(f"filter.rules: {_one_line(error)}; TRY_CAST gives null") from None
     return found["reject_reason"].cast(pa.string()).combine_chunks()
 
 

@@ -320,3 +320,23 @@ def test_a_step_alone_does_not_take_older_documents_for_damaged_ones(
     storage.write_bytes(made[2].artifact.file(MANIFEST_NAME), b"{")
     with pytest.raises(DamagedError, match=f"{made[2].artifact.path}.*damaged manifest"):
         chain(parse({"root": str(tmp_path / "lake")}), "tokenizer", whole=False)
+
+
+def test_a_plan_that_begins_with_an_artifact_counts_its_rows(page: str, tmp_path: Path) -> None:
+    found = tasks(page, tmp_path / "lake")
+    clean = found[1]
+    clean.lake.begin(clean.identity, clean.name).commit(Counts(60, 52, {"lorem": 8}))
+    begun = tasks(clean.artifact.uri, tmp_path / "lake")
+    assert begun[0].step.name == "dedup"
+    assert plan(begun)[0].documents == 46, "of 52 those that dedup is expected to keep"
+
+
+def test_what_a_step_took_under_another_name_is_what_a_plan_expects(
+    page: str, tmp_path: Path
+) -> None:
+    other = tasks(page, tmp_path / "lake", name="other")[0]
+    other.lake.begin(other.identity, other.name).commit(Counts(1000, 10, {"empty": 990}))
+    mine = tasks(page, tmp_path / "lake", extract={"min_chars": 7})[:2]
+    extract, _ = plan(mine)
+    assert extract.reason == "not there yet"
+    assert extract.documents is None, "one row in a hundred is kept of a page"

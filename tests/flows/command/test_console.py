@@ -76,6 +76,19 @@ def test_artifacts_are_listed_with_short_digests(
     assert "scores:555555555555 models:777777777777" in line
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_damage_and_digest_are_whole_however_narrow_the_terminal_is(
+    lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    outcome = finished(lake)
+    monkeypatch.setattr(console.out, "_width", width)
+    console.artifact_table([(outcome.task.artifact, outcome.manifest, "page.html is cut")])
+    _, line, said = capsys.readouterr().out.splitlines()
+    digest = outcome.manifest.digest[:12]
+    assert digest in line.split()
+    assert said == f"damaged report/night/{digest}: page.html is cut"
+
+
 def test_a_row_of_json_names_the_folder_by_its_digest(lake: Lake) -> None:
     outcome = finished(lake)
     row = console.row(outcome.task.artifact, outcome.manifest)

@@ -184,3 +184,16 @@ def test_the_lock_of_a_file_that_lost_its_name_counts_for_nothing(tmp_path: Path
         assert not waiter._is_named(opened)
         path.touch()
         assert not waiter._is_named(opened)
+
+
+def test_who_waits_says_so_once(uri: str) -> None:
+    told: list[str] = []
+    finished = iter([False, False, False, False, True])
+    with (
+        claim(uri, never),
+        claim(
+            uri, lambda: next(finished), poll_seconds=POLL_SECONDS, waits=lambda: told.append("")
+        ) as mine,
+    ):
+        assert not mine
+    assert told == [""]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.errors import UsageError
+from infra.errors import GristmillError, UsageError
 from jobs.filter import KNOWN, default_rules
 from jobs.text.rules import check, columns_in, reasons
 
@@ -93,7 +93,7 @@ def test_without_rules_and_languages_no_row_has_a_reason() -> None:
 
 def test_a_value_that_does_not_fit_is_one_line_with_the_way_around_it() -> None:
     with pytest.raises(
-        UsageError, match=r"^filter\.rules: .*'https://a.org/x'.*; TRY_CAST gives .*$"
+        GristmillError, match=r"^filter\.rules: .*'https://a.org/x'.*; TRY_CAST gives .*$"
     ):
         reasons(ROWS, {"r": "CAST(url AS INT) > 3"}, [])
 
