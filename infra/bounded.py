@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import IO
 
 from infra.errors import GristmillError, TransientError
-from infra.process import Piped, die_with_parent, peak_resident_bytes, piped
+from infra.process import Piped, die_with_parent, piped
+from infra.usage import peak_resident_bytes
 
 ADDRESS_SPACE_BUDGETS = 2
 """The address space is limited to so many budgets: not all memory that is asked for is used."""

@@ -22,8 +22,8 @@ from infra import storage
 from infra.errors import DamagedError, TransientError
 from infra.lake.parquet import RowsFile
 from infra.manifest import REJECTED_ROWS, SHARDS, Counts, FileEntry, digest_of, versions_of
-from infra.process import usage
 from infra.storage.claim import claim
+from infra.usage import usage
 
 DIGEST_CHARS = 32
 NOTES = "__notes"

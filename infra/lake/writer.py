@@ -28,8 +28,9 @@ from infra.manifest import (
     revision,
     tool_versions,
 )
-from infra.process import tell_owner, usage
+from infra.process import tell_owner
 from infra.storage.claim import claim
+from infra.usage import usage
 
 WORK = "_work"
 WAITS = "wait for another run that makes the same"

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from infra.process import usage
+from infra.usage import usage
 from jobs.crawl import MAX_PAGE_BYTES, Origin, Record, records
 from jobs.crawl.record import FAILED
 from jobs.page.document import document

@@ -1,7 +1,6 @@
 """Child process trees: real ones, of Python scripts; nothing outlives its owner."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import psutil
 import pytest
 
 from infra.errors import GristmillError, TransientError, UsageError
-from infra.process import TOKEN, Child, output_of, run, usage
+from infra.process import TOKEN, Child, output_of, run
 
 REPOSITORY = str(Path(__file__).parents[2])
 DEADLINE_SECONDS = 60.0
@@ -347,17 +346,6 @@ def test_the_output_of_a_short_command(tmp_path: Path) -> None:
     assert output_of(python("print(' text ')")) == "text"
     assert output_of(["no-such-command"]) == ""
     assert output_of(["git", "-C", str(tmp_path), "describe"]) == ""
-
-
-def test_usage_counts_this_process_and_its_children(log: Path) -> None:
-    with Child(
-        python(EMIT + "block = bytearray(b'x') * (64 << 20)\nemit('ready')\n" + FOREVER), log
-    ) as child:
-        before = usage()
-        next(child.events())
-        cpu_seconds, peak_bytes = usage()
-    assert cpu_seconds >= before[0] > 0
-    assert peak_bytes > psutil.Process(os.getpid()).memory_info().rss // 2 + (64 << 20)
 
 
 def test_an_event_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from tests.jobs.crawl.archive_files import warc_record
 
 SCRIPT = """
 import collections, json, sys
-from infra.process import usage
+from infra.usage import usage
 from jobs.crawl import MAX_PAGE_BYTES, Origin, records
 from jobs.page.document import document
 from jobs.page.reading import PAGE_BUDGET, page_reader
