@@ -3,13 +3,13 @@
     python -m tests.benchmarks.bench_kills [KILLS] [FOLDER] [SEED]
 
 One crawl of the sample, one undisturbed run of all nine steps (two ranks, an executor apart), then
-the same run in a fresh lake: a role is drawn (flow, server, driver, jvm, executor, worker,
-launcher, rank, step), and at a random moment of its life a process of that role is killed, and so
-on until the command has ended; what it leaves behind counts as an orphan. Then the command is
-called again, and goes on from what is finished. Each time the run is done, its artifacts are
-compared with those of the undisturbed one (content hashes, the weights' hash, the scores), the lake
-is removed and the run begins anew, until KILLS have been made. Exit code 1 where anything differs,
-is left behind, or fails without a line of ours or with a traceback.
+the same run in a fresh lake: at random moments a random process of its tree is killed, of a role
+that is drawn first (flow, server, driver, jvm, executor, worker, launcher, rank, step), so that the
+rare ones come up too, until the command has ended; what it leaves behind counts as an orphan. Then
+the command is called again, and goes on from what is finished. Each time the run is done, its
+artifacts are compared with those of the undisturbed one (content hashes, the weights' hash, the
+scores), the lake is removed and the run begins anew, until KILLS have been made. Exit code 1 where
+anything differs, is left behind, or fails without a line of ours or with a traceback.
 """
 
 import contextlib
@@ -40,8 +40,8 @@ MARK = "GRISTMILL_KILLS"
 PAGES = 40
 LEAVING_SECONDS = 30.0
 """So long a child may take to notice that its owner is gone."""
-LATER_SECONDS = 10.0
-"""So long at most a process lives on that has been chosen."""
+BETWEEN_SECONDS = 40.0
+"""At most between two kills: longer than the longest step takes with its start."""
 LOOK_SECONDS = 0.2
 ROLES = {
     "flows.running.server": "server",
@@ -53,7 +53,6 @@ ROLES = {
     "model.train": "rank",
     "model.": "step",
 }
-ALL_ROLES = ("flow", *sorted(set(ROLES.values())))
 
 
 @dataclasses.dataclass
@@ -136,26 +135,25 @@ def role(process: psutil.Process, root: int) -> str:
     return next((name for sign, name in ROLES.items() if sign in words), "")
 
 
-def of_role(run: Run, wanted: str) -> list[psutil.Process]:
-    """The processes of a run's tree that are of this role."""
-    return [each for each in run.tree() if role(each, run.process.pid) == wanted]
-
-
-def kill_one(run: Run, wanted: str, chance: random.Random) -> bool:
-    """Wait until the run has a process of this role, and then a random time of at most
-    LATER_SECONDS; kill it. False where the run has ended before."""
-    later = chance.uniform(0.0, LATER_SECONDS)
+def kill_one(run: Run, chance: random.Random) -> str:
+    """Wait a random time of at most BETWEEN_SECONDS, then kill a process of a random role; the
+    role, empty where the run has ended. While the flow only begins nothing is killed: it would
+    never come to its work."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        run.process.wait(chance.uniform(0.0, BETWEEN_SECONDS))
     while run.process.poll() is None:
-        if of_role(run, wanted):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                run.process.wait(later)
-            if found := of_role(run, wanted):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    chance.choice(found).kill()
-                    return True
+        roles: dict[str, list[psutil.Process]] = {}
+        for process in run.tree():
+            roles.setdefault(role(process, run.process.pid), []).append(process)
+        roles.pop("", None)
+        if roles.keys() - {"flow", "server"}:
+            chosen = chance.choice(sorted(roles))
+            with contextlib.suppress(psutil.NoSuchProcess):
+                chance.choice(roles[chosen]).kill()
+                return chosen
         with contextlib.suppress(subprocess.TimeoutExpired):
             run.process.wait(LOOK_SECONDS)
-    return False
+    return ""
 
 
 def kill_until_the_end(run: Run, chance: random.Random, kills: int) -> list[str]:
@@ -163,9 +161,7 @@ def kill_until_the_end(run: Run, chance: random.Random, kills: int) -> list[str]
     roles."""
     killed: list[str] = []
     while len(killed) < kills and run.process.poll() is None:
-        wanted = chance.choice(ALL_ROLES)
-        if kill_one(run, wanted, chance):
-            killed.append(wanted)
+        killed += filter(None, [kill_one(run, chance)])
     return killed
 
 
