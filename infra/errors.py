@@ -28,10 +28,13 @@ class TransientError(GristmillError):
     """A failure of the network or of a lost process: trying again may help."""
 
 
+MOST_LISTED = 25
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """`; nearest: 'x'` for the most similar of `choices`, else the list of them."""
+    """`; nearest: 'x'` for the most similar of `choices`, else the list of them if it is short."""
     names = sorted(choices)
     found = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     if found:
         return f"; nearest: '{found[0]}'"
-    return f"; one of: {', '.join(names)}" if names else ""
+    return f"; one of: {', '.join(names)}" if 0 < len(names) <= MOST_LISTED else ""

@@ -75,7 +75,7 @@ CAUSES = (
     _cause(
         r"Connection refused|EndpointConnectionError|Could not connect to the endpoint"
         r"|Name or service not known|Temporary failure in name resolution|No route to host"
-        r"|Max retries exceeded",
+        r"|Max retries exceeded|Failed to reach API",
         "check that the server runs and its address (AWS_ENDPOINT_URL, MLFLOW_TRACKING_URI,"
         " PREFECT_API_URL)",
         transient=True,

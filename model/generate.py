@@ -7,11 +7,13 @@ same model, prompt, settings and seed write the same tokens, on the CPU, whateve
 
 reads {"checkpoint": [lake root, kind, name, digest], "prompt", "max_tokens", "temperature",
 "top_k", "seed"}, continues the prompt with the model of that checkpoints artifact and the tokenizer
-it was trained with, and answers with the event `generated` (text).
+it was trained with, and answers with events: `progress`, and `generated` (text) at the end.
 """
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ def generate(
     top_k: int = 0,
     seed: int = 0,
     stop_id: int = -1,
+    told: Callable[[int], None] = lambda written: None,
 ) -> torch.Tensor:
     """Continue the prompt `tokens`, int64 [T] with T >= 1, by at most `count`: int64 [T + written].
 
@@ -44,10 +47,12 @@ def generate(
     temperature     0: the likeliest token
     top_k           > 0: sample among that many likeliest (Fan et al. 2018, arXiv:1805.04833)
     stop_id         ends the text and is not written
+    told            called with how many are written
     """
     generator = torch.Generator().manual_seed(seed)
     written = tokens
-    for _ in range(count):
+    for done in range(count):
+        told(done)
         logits = (
             model(written[None, -context_tokens:])[0, -1].float().cpu()
         )  # [V], the last token's
@@ -80,6 +85,7 @@ def continue_text(
     temperature: float,
     top_k: int,
     seed: int,
+    told: Callable[[int], None] = lambda written: None,
 ) -> str:
     """The text that follows `prompt`, up to the end-of-text token.
 
@@ -103,6 +109,7 @@ def continue_text(
         top_k=top_k,
         seed=seed,
         stop_id=eos_id,
+        told=told,
     )
     return str(codec.decode(whole[len(ids) :].tolist()))
 
@@ -123,7 +130,13 @@ def answer(request: dict[str, Any]) -> str:
         temperature=request["temperature"],
         top_k=request["top_k"],
         seed=request["seed"],
+        told=partial(tell, request["max_tokens"]),
     )
+
+
+def tell(count: int, written: int) -> None:
+    """How much is written."""
+    emit("progress", done=written, total=count, unit="tokens")
 
 
 def main() -> None:

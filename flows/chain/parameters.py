@@ -159,7 +159,7 @@ def _from_file(config: Path) -> dict[str, Any]:
     try:
         text = storage.read_bytes(str(config))
     except OSError as error:
-        raise UsageError(f"{config}: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{config}: {error.strerror or error}") from None
     loaded = _from_yaml(text, str(config))
     if not isinstance(loaded, dict | None):
         raise UsageError(f"{config}: expected `key: value` lines, got a {type(loaded).__name__}")

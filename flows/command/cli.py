@@ -156,7 +156,8 @@ def generate(
     checkpoint = lake.find(input, "checkpoints") if input else lake.newest("checkpoints")
     if checkpoint is None:
         raise UsageError(f"no checkpoints in {lake.root}; `gristmill run` makes some")
-    text = continue_text(checkpoint, prompt, max_tokens, temperature, top_k, seed)
+    with follower(json, console.out) as follow:
+        text = continue_text(checkpoint, prompt, max_tokens, temperature, top_k, seed, follow)
     if json:
         console.one_object({"checkpoint": checkpoint.uri, "prompt": prompt, "text": text})
     else:
@@ -186,7 +187,8 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except TyperException as error:
-        code = fail(" ".join(error.format_message().split()), 2)
+        said = " ".join(error.format_message().split())
+        code = fail(said, 2) if said else 0  # without arguments it has shown its help
     except UsageError as error:
         code = fail(str(error), 2)
     except GristmillError as error:

@@ -6,14 +6,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from flows.running.children import code_path, log_file, threads
+from flows.running.children import Follow, code_path, log_file, threads
 from infra.errors import GristmillError
 from infra.lake import Artifact
 from infra.process import run
 
 
 def continue_text(
-    checkpoint: Artifact, prompt: str, max_tokens: int, temperature: float, top_k: int, seed: int
+    checkpoint: Artifact,
+    prompt: str,
+    max_tokens: int,
+    temperature: float,
+    top_k: int,
+    seed: int,
+    follow: Follow,
 ) -> str:
     """The continuation of `prompt` by the model of a checkpoints artifact. Raises GristmillError
     when the child fails."""
@@ -25,6 +31,7 @@ def continue_text(
         "top_k": top_k,
         "seed": seed,
     }
+    follow({"event": "started", "step": "generate"})
     with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
         path = Path(folder, "generate.json")
         path.write_text(json.dumps(request))
@@ -34,6 +41,7 @@ def continue_text(
             "generate",
             {**code_path(), **threads()},
         ):
+            follow(event)
             if event["event"] == "generated":
                 return str(event["text"])
     raise GristmillError("generate: the model gave no answer; see the log")

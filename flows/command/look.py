@@ -28,6 +28,7 @@ def ls(
     if kind is not None and kind not in kinds():
         raise UsageError(f"unknown kind '{kind}'{nearest(kind, kinds())}")
     lake = Lake.at(root or LAKE)
+    lake.require()
     found = checked(lake, lake.artifacts(kind))
     if json:
         console.one_object({"artifacts": [console.stored_row(*each) for each in found]})

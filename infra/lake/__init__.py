@@ -151,6 +151,8 @@ class Lake:
         if half_written:
             begun = (a for each in self.kinds() for a, _ in self.attempts(each))
             matches += [a for a in begun if wanted in (a.path, a.digest)]
+        if not matches and kind and (other := self.find(reference)):
+            raise UsageError(f"{reference}: is of kind {other.kind}; {kind} are asked for")
         if not matches:
             raise UsageError(
                 f"{reference}: no such artifact in {self.root}; `gristmill ls` lists them"

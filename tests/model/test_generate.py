@@ -95,5 +95,5 @@ def test_the_child_process_answers_with_the_continuation(tokens: Tokens, tmp_pat
     (tmp_path / "request.json").write_text(json.dumps(request))
     command = [sys.executable, "-m", "model.generate", str(tmp_path / "request.json")]
     events = list(run(command, tmp_path / "log", "generate", {"PYTHONPATH": str(ROOT)}))
-    assert [event["event"] for event in events] == ["generated"]
-    assert isinstance(events[0]["text"], str)
+    assert [event["event"] for event in events] == ["progress"] * 5 + ["generated"]
+    assert isinstance(events[-1]["text"], str)

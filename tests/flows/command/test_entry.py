@@ -19,9 +19,9 @@ def test_ctrl_c_while_it_is_imported_is_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
-def test_without_an_output_it_does_its_work(tmp_path: Path) -> None:
+def test_without_an_output_it_does_its_work() -> None:
     done = subprocess.run(
-        ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "ls", "--root", str(tmp_path)],
+        ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "--version"],
         env={**os.environ, "PYTHONPATH": str(REPO)},
         stderr=subprocess.PIPE,
         text=True,

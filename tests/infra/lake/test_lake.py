@@ -98,7 +98,7 @@ def test_what_is_not_there_is_not_found(lake: Lake, reference: str) -> None:
 
 def test_a_reference_of_another_kind_is_not_found(lake: Lake) -> None:
     make_artifact(lake)
-    with pytest.raises(UsageError, match="no such artifact"):
+    with pytest.raises(UsageError, match="is of kind dedup; clean are asked for"):
         lake.find(DEDUP.digest, "clean")
 
 
