@@ -318,6 +318,24 @@ def living(folder: Path) -> list[psutil.Process]:
     return psutil.wait_procs(found, timeout=30)[1]
 
 
+def test_a_failing_run_is_one_line_on_standard_error(
+    first: State[Any], values: dict[str, Any], tmp_path: Path
+) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        yaml.safe_dump(values | {"name": "none", "filter": {"rules": {"r": "false"}}})
+    )
+    command = [sys.executable, "-m", "flows.command.cli", "run", "--config", str(config)]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(REPO)}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: tokenizer: ")
+    assert "Beginning flow run" in done.stdout
+    assert "Encountered an exception" not in done.stdout
+
+
 def on_a_terminal(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
     """Exit code of a command, and what it shows on a terminal."""
     ours, terminal = pty.openpty()

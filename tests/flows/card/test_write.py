@@ -61,7 +61,7 @@ def test_the_manifest_holds_the_funnel(task: Task) -> None:
 
 
 def test_the_funnel_adds_up_on_the_page(page: Page) -> None:
-    assert "20 seen = 10 kept + 10 rejected" in page.words
+    assert "20 records = 10 kept + 10 rejected" in page.words
     for rows_in, rows_out, rejected in ((20, 14, 6), (14, 11, 3), (11, 10, 1), (10, 10, 0)):
         assert f"{rows_in} in = {rows_out} out + {rejected} rejected" in page.words
     assert "the step before left another number" not in page.words
