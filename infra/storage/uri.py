@@ -9,7 +9,7 @@ import os
 import re
 from urllib.parse import urlsplit
 
-from infra.errors import UsageError, nearest
+from infra.errors import DamagedError, UsageError, nearest
 from infra.show import well_formed
 
 SCHEMES = ("file", "s3", "https", "http")
@@ -54,7 +54,11 @@ def local_path(uri: str) -> str:
 
 
 def join(uri: str, *parts: str) -> str:
-    """`uri/part/part`."""
+    """`uri/part/part`. Raises DamagedError for a part that leads out of `uri`: it was read from a
+    file that nobody of ours wrote."""
+    for part in parts:
+        if ".." in part.split("/"):
+            raise DamagedError(f"{part!r}: leads out of {public_uri(uri)}; nothing was touched")
     return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
 
 
