@@ -8,9 +8,15 @@ GristmillError).
 import difflib
 from collections.abc import Iterable
 
+from infra.show import printable
+
 
 class GristmillError(Exception):
-    """A step could not finish; the message is one line that says what, where, and what to do."""
+    """A step could not finish; the message is one line that says what, where, and what to do. It
+    may repeat what stands in a page or a name: what would steer a terminal is escaped."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class UsageError(GristmillError):

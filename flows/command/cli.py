@@ -46,6 +46,7 @@ from infra.errors import GristmillError, UsageError
 from infra.failures import failure_in, with_log
 from infra.lake import Lake
 from infra.manifest import revision
+from infra.show import printable
 from infra.step import Step
 from jobs.sample import SampleParameters
 
@@ -212,7 +213,7 @@ def unforeseen(error: Exception) -> str:
 
 def fail(message: str, code: int) -> int:
     """Print the one line."""
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {printable(message)}", err=True)
     return code
 
 
