@@ -10,6 +10,7 @@ STEERING = re.compile(
 """What does not show but steers whoever shows it: control characters (a terminal's sequences begin
 with ESC or U+009B), ends of lines, marks that turn the direction of writing; and lone surrogates.
 Tabs do no harm."""
+LOGIN = re.compile(r"//[^\s/?#]+@")
 
 
 def well_formed(text: str) -> str:
@@ -32,6 +33,12 @@ def printable(text: str, *, lines: bool = False) -> str:
         return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
     return STEERING.sub(said, text)
+
+
+def error_line(message: str) -> str:
+    """A message as people may read it: printable, and without user and password where it repeats
+    an address, whatever stands before the `//`."""
+    return printable(LOGIN.sub("//", message))
 
 
 def json_line(value: Any) -> str:

@@ -46,7 +46,7 @@ from infra.errors import GristmillError, UsageError
 from infra.failures import failure_in, with_log
 from infra.lake import Lake
 from infra.manifest import revision
-from infra.show import printable
+from infra.show import error_line
 from infra.step import Step
 from jobs.sample import SampleParameters
 
@@ -213,7 +213,7 @@ def unforeseen(error: Exception) -> str:
 
 def fail(message: str, code: int) -> int:
     """Print the one line."""
-    typer.echo(f"error: {printable(message)}", err=True)
+    typer.echo(f"error: {error_line(message)}", err=True)
     return code
 
 

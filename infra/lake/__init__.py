@@ -153,7 +153,8 @@ class Lake:
             matches += [a for a in begun if wanted in (a.path, a.digest)]
         if not matches:
             raise UsageError(
-                f"{reference}: no such artifact in {self.root}; `gristmill ls` lists them"
+                f"{storage.public_uri(reference)}: no such artifact in {self.root};"
+                " `gristmill ls` lists them"
             )
         if len({a.digest for a in matches}) > 1 and "/" not in wanted:
             several = ", ".join(a.digest for a in matches)

@@ -80,6 +80,28 @@ def test_no_command_that_looks_repeats_what_steers(
     look(hostile, *arguments, *as_json)
 
 
+@pytest.mark.parametrize("address", ["https://u:{}@b/k", "https//u:{}@b/k", "//u:{}@b/k"])
+@pytest.mark.parametrize(
+    "before",
+    [["why"], ["show"], ["extract", "--input"], ["run", "--input"], ["run", "--preset"], []],
+)
+def test_no_failure_repeats_the_password_of_an_address(
+    hostile: Lake,
+    before: list[str],
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = ["gristmill", *before, address.format("hunter2"), "--root", hostile.root]
+    monkeypatch.setattr("sys.argv", said)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    seen = capsys.readouterr()
+    assert ended.value.code == 2
+    assert "b/k" in seen.err
+    assert "hunter2" not in seen.out + seen.err
+
+
 def test_json_gives_the_value_itself(hostile: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     look(hostile, "why", URLS["kept"], "--json")
     (found,) = json.loads(capsys.readouterr().out)["documents"]
