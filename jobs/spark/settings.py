@@ -16,6 +16,7 @@ from pathlib import Path
 
 from infra import storage
 from infra.errors import UsageError
+from infra.private import private_file
 from infra.settings import settings
 
 ONE_THREAD = {
@@ -127,9 +128,9 @@ def write_properties(conf: Mapping[str, str], folder: str) -> Path:
     there for everybody to read. (Options of the JVM, `spark.driver.extraJavaOptions`, stand on its
     command line all the same.)"""
     path = Path(folder, "spark.properties")
-    lines = (f"{_escaped(key)}={_escaped(value)}\n" for key, value in conf.items())
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        stream.writelines(lines)
+    with private_file(path) as stream:
+        for key, value in conf.items():
+            stream.write(f"{_escaped(key)}={_escaped(value)}\n".encode())
     return path
 
 
