@@ -31,8 +31,12 @@ class Session:
         fit the lake."""
         # The driver serves the code's archive from here, also to an executor that joins much later.
         folder = tempfile.TemporaryDirectory(prefix="gristmill-code-")
-        export_environment(write_properties(configuration(root, Path(folder.name)), folder.name))
-        session = cls(SparkSession.builder.getOrCreate(), root, folder)
+        properties = write_properties(configuration(root, Path(folder.name)), folder.name)
+        export_environment(properties)
+        try:
+            session = cls(SparkSession.builder.getOrCreate(), root, folder)
+        finally:
+            properties.unlink()  # it has been read; a kill would leave it behind
         session.spark.sparkContext.setLogLevel("WARN")
         return session
 

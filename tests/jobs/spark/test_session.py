@@ -14,6 +14,7 @@ SECRET = "5ecret that = nobody\\may: find #é😀"
 KEY = "spark.hadoop.fs.s3a.secret.key"
 STARTED = f"""
 import json, sys
+from pathlib import Path
 import psutil
 from jobs.spark.session import Session
 session = Session.start(sys.argv[1])
@@ -22,6 +23,7 @@ said = {{
     "value": session.spark.conf.get({KEY!r}),
     "master": session.spark.sparkContext.master,
     "default": session.spark.conf.get("spark.of.the.defaults", ""),
+    "left": [str(path) for path in Path(session._folder.name).rglob("spark.properties")],
     "lines": [" ".join(each.cmdline()) for each in jvms],
 }}
 session.stop()
@@ -52,7 +54,7 @@ def test_a_password_among_sparks_settings_reaches_spark_and_no_command_line_and_
     said = json.loads(last)
     assert said["value"] == SECRET
     assert (said["master"], said["default"]) == ("local[1]", "7")
-    assert len(said["lines"]) == 1
+    assert len(said["lines"]) == 1 and said["left"] == []
     assert "--properties-file" in said["lines"][0] and "--conf" not in said["lines"][0]
     for place in (*said["lines"], *output, done.stderr):
         assert "5ecret" not in place
