@@ -8,6 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.chain.chain import chain
 from flows.chain.parameters import PipelineParameters
+from flows.reference.markdown import code
 from flows.running.tasks import make_all, only
 
 
@@ -27,7 +28,7 @@ def report(parameters: PipelineParameters) -> dict[str, str]:
 
 def verdict(details: dict[str, Any], card: str) -> str:
     """What the gate decided, and where the card is, as Markdown."""
-    model = f"`{details['registered_model']}` version {details['model_version']}"
+    model = f"{code(details['registered_model'])} version {details['model_version']}"
     place = "is the **champion**" if details["champion"] else "does not beat the champion"
     score = f"{details['val_bits_per_byte']:.4f} bits per byte on the validation split"
-    return f"{model} {place} with {score}.\n\nReport card: `{card}`"
+    return f"{model} {place} with {score}.\n\nReport card: {code(card)}"

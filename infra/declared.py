@@ -5,13 +5,14 @@ can be set, under its dotted key, in the order of the declaration.
 """
 
 import dataclasses
-import json
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import annotated_types
+
+from infra.show import json_line, printable
 
 LIMITS = {
     annotated_types.Ge: (">= {}", "ge"),
@@ -98,6 +99,6 @@ def value_at(parameters: Any, key: str) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value as `--set` and YAML take it, on one line."""
-    plain_word = isinstance(value, str) and value and value == value.strip()
-    return str(value) if plain_word else json.dumps(value, ensure_ascii=False)
+    """A value as `--set` and YAML take it, on one line that steers no terminal."""
+    plain_word = isinstance(value, str) and value and value == printable(value).strip()
+    return str(value) if plain_word else json_line(value)

@@ -8,9 +8,16 @@ GristmillError).
 import difflib
 from collections.abc import Iterable
 
+from infra.show import error_line
+
 
 class GristmillError(Exception):
-    """A step could not finish; the message is one line that says what, where, and what to do."""
+    """A step could not finish; the message is one line that says what, where, and what to do. It
+    may repeat what stands in a page, a name or an address: what would steer a terminal is escaped,
+    a login left out."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(error_line(message))
 
 
 class UsageError(GristmillError):

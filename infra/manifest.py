@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import platform
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -32,6 +33,8 @@ REJECTED = "_rejected"
 REJECTED_ROWS = f"{REJECTED}/__rejected"
 """Where those files lie: as data, pyarrow, pandas and Spark read no folder that begins with `_`,
 `datasets` none that begins with `__`."""
+NOT_IN_PATHS = re.compile(r"[\\\0]|^[^/]*:")
+"""What no path of a lake has: backslashes, NUL, a scheme."""
 FORMAT = 3
 SHORT = 12
 TOOLS = (
@@ -127,14 +130,18 @@ class Identity:
 class FileEntry:
     """One file of an artifact.
 
-    path    below the lake's root: a shard's (`shards/extract/...`) or one of the artifact's own;
-            what lies below a folder `_rejected` holds rejected rows
+    path    below the lake's root: a shard's (`shards/extract/...`), or one in an artifact's folder,
+            its own or that of one it was made from; what lies below a folder `_rejected` holds
+            rejected rows
     rows    0 for files that are not Parquet
     shard   for rows of documents: which shard of the artifact the file belongs to, -1 for a file
             that belongs to none
     layer   its place in the shard's stack: the columns of a later layer come before those of an
             earlier one; -1 for what was made of the shard's rows on the way (signatures, encoded
             texts) and is kept for the next run
+
+    Raises ValueError for any other path: a manifest's digest does not vouch for its list of files,
+    and what is damaged is removed by its path.
     """
 
     path: str
@@ -143,6 +150,10 @@ class FileEntry:
     rows: int = 0
     shard: int = -1
     layer: int = 0
+
+    def __post_init__(self) -> None:
+        if not _is_in_a_lake(self.path):
+            raise ValueError(f"{self.path!r} is no file of a lake")
 
     @property
     def is_shard(self) -> bool:
@@ -293,6 +304,17 @@ def _kind_of(path: str) -> str:
     """`shards/extract` of a shard's file; of an artifact's file, the folder in the artifact's."""
     folders = path.split("/")[:-1]
     return "/".join(folders if folders[:1] == [SHARDS] else folders[3:])
+
+
+def _is_in_a_lake(path: object) -> bool:
+    """Whether a path stays below the lake's root, in a map's or an artifact's folder, and names a
+    file of a result there: no folder of notes or rejected rows, no manifest."""
+    if not isinstance(path, str) or NOT_IN_PATHS.search(path):
+        return False
+    parts = path.split("/")
+    folders = 2 if parts[0] == SHARDS else 3
+    steps = {"", ".", ".."}.intersection(parts)
+    return len(parts) > folders and not steps and parts[-1][0] not in "_."
 
 
 def _folders_within(path: str) -> list[str]:

@@ -29,6 +29,7 @@ import psutil
 
 from infra.errors import GristmillError, TransientError, UsageError
 from infra.failures import SHOWN, ended_by_signal, failure, telling, with_log
+from infra.private import private_file
 
 TOKEN = "GRISTMILL_TREE"
 """Environment variable: the tokens of the trees that a process is part of, outermost first."""
@@ -182,9 +183,7 @@ class Child:
         given[PARENT] = str(os.getpid())
         given["PYTHONUNBUFFERED"] = "1"
         try:
-            log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # For this user alone: what a library says in a log is not ours to know.
-            self._log = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+            self._log = private_file(log)  # what a library says in a log is not ours to know
         except OSError as error:
             raise failure(f"{log.parent}", f"{error}; GRISTMILL_LOGS names the folder") from None
         try:

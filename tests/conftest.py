@@ -72,6 +72,7 @@ WHOLE_PROCESSES = (
     "tests/flows/test_flows.py",
     "tests/flows/command/test_cli.py",
     "tests/flows/command/test_serve.py",
+    "tests/flows/command/test_tampered.py",
     "tests/flows/running/",
     "tests/model/test_faults.py",
     "tests/model/test_train.py",

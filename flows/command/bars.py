@@ -13,6 +13,7 @@ from rich.text import Text
 
 from flows.running.children import Follow, damage_said
 from flows.running.pace import Pace, Teller
+from infra.show import printable
 
 
 class Numbers(ProgressColumn):
@@ -50,7 +51,7 @@ def follower(quiet: bool, console: Console) -> Iterator[Follow]:
 def said(line: str) -> None:
     """A line of progress where there is no terminal: beside what is said of finished steps, as
     standard error is for failures alone."""
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{printable(line)}\n")
     sys.stdout.flush()
 
 
@@ -69,9 +70,9 @@ def bar(pace: Pace, console: Console) -> Iterator[Follow]:
         def follow(event: dict[str, Any]) -> None:
             pace.take(event)
             progress.tasks[0].total = pace.total or None  # None: it only shows that it moves
-            name = escape(pace.name())
+            name = escape(printable(pace.name()))
             progress.update(shown, description=name, completed=pace.done, visible=bool(pace.step))
             if event["event"] == "damaged":
-                progress.console.print(f"[yellow]{escape(damage_said(event))}[/]")
+                progress.console.print(f"[yellow]{escape(printable(damage_said(event)))}[/]")
 
         yield follow

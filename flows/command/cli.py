@@ -46,6 +46,8 @@ from infra.errors import GristmillError, UsageError
 from infra.failures import failure_in, with_log
 from infra.lake import Lake
 from infra.manifest import revision
+from infra.private import private_file
+from infra.show import error_line
 from infra.step import Step
 from jobs.sample import SampleParameters
 
@@ -206,15 +208,15 @@ def main() -> None:
 def unforeseen(error: Exception) -> str:
     """One line about an error that nobody translated; how it came about is in a log."""
     log = log_file("gristmill")
-    with contextlib.suppress(OSError):  # the disk may be what is wrong
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc())
+    # The disk may be what is wrong.
+    with contextlib.suppress(OSError), private_file(log) as stream:
+        stream.write(traceback.format_exc().encode("utf-8", "backslashreplace"))
     return with_log(str(failure_in("gristmill", error)), log if log.exists() else "")
 
 
 def fail(message: str, code: int) -> int:
     """Print the one line."""
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {error_line(message)}", err=True)
     return code
 
 

@@ -19,7 +19,7 @@ from infra import storage
 from infra.lake import Artifact
 from infra.lake.collect import Freed
 from infra.manifest import Manifest
-from infra.show import duration
+from infra.show import duration, escaped_json, json_line, printable
 
 PIPE_WIDTH = 160
 COLUMNS = {
@@ -34,12 +34,17 @@ out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty()
 
 def one_object(value: dict[str, Any]) -> None:
     """The JSON object of `--json`."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_line(value) + "\n")
 
 
 def text(value: str) -> None:
-    """Plain text, as it is."""
-    sys.stdout.write(value + "\n")
+    """Plain text, of several lines maybe."""
+    sys.stdout.write(printable(value, lines=True) + "\n")
+
+
+def plain(value: object) -> str:
+    """A value on one line as `out` prints it: text of others is no markup and steers nothing."""
+    return escape(printable(str(value)))
 
 
 def starts_from(artifact: Artifact, found: Manifest, quiet: bool) -> None:
@@ -47,7 +52,7 @@ def starts_from(artifact: Artifact, found: Manifest, quiet: bool) -> None:
     if not quiet:
         made = datetime.fromisoformat(found.started_at) + timedelta(seconds=found.seconds)
         ago = duration(max(0.0, (datetime.now(UTC) - made).total_seconds()))
-        out.print(f"starts from {escape(artifact.path)}, finished {ago} ago; --input names another")
+        out.print(f"starts from {plain(artifact.path)}, finished {ago} ago; --input names another")
 
 
 def outcome(result: Outcome, quiet: bool) -> None:
@@ -58,7 +63,7 @@ def outcome(result: Outcome, quiet: bool) -> None:
     state = "there already" if result.hit else duration(result.manifest.seconds)
     out.print(
         f"[bold]{stage.step:9}[/] {stage.rows_in:>8,} in  {stage.rows_out:>8,} out"
-        f"  {stage.rejected:>7,} rejected  {escape(result.task.artifact.uri)}  [dim]{state}[/]"
+        f"  {stage.rejected:>7,} rejected  {plain(result.task.artifact.uri)}  [dim]{state}[/]"
     )
 
 
@@ -75,7 +80,7 @@ def plan_table(lines: list[Line]) -> None:
         table.add_row(
             line.step,
             state,
-            escape(line.reason),
+            plain(line.reason),
             line.shards,
             documents,
             tokens,
@@ -130,20 +135,20 @@ def artifact_table(found: Sequence[tuple[Artifact, Manifest | None, str]]) -> No
                 "from": " ".join(f"{role}:{short(digest)}" for role, digest in m.inputs.items()),
             }
         style = "red" if damage else ""
-        table.add_row(*(escape(cells.get(heading, "")) for heading in shown), style=style)
+        table.add_row(*(plain(cells.get(heading, "")) for heading in shown), style=style)
     out.print(table)
     for artifact, _, damage in found:
         if damage:
             place = f"{artifact.kind}/{artifact.name}/{short(artifact.digest)}"
-            out.print(f"[red]damaged[/] {escape(place)}: {escape(damage)}")
+            out.print(f"[red]damaged[/] {plain(place)}: {plain(damage)}")
 
 
 def crawl_files(crawl: list[dict[str, Any]]) -> None:
     """The crawl files at the end of a lineage."""
     for source in crawl:
         out.print(
-            f"crawl file {escape(str(source['uri']))}  {source['bytes']:,} bytes"
-            f"  {short(str(source['content']))}"
+            f"crawl file {plain(source['uri'])}  {source['bytes']:,} bytes"
+            f"  {plain(short(str(source['content'])))}"
         )
 
 
@@ -153,7 +158,7 @@ def manifest(value: Manifest, as_json: bool) -> None:
     if as_json:
         one_object(json.loads(stored))
     else:
-        text(stored)
+        text(escaped_json(stored))
 
 
 def closing(outcomes: list[Outcome]) -> None:
@@ -166,21 +171,25 @@ def closing(outcomes: list[Outcome]) -> None:
     scores, report = by_step["evaluate"], by_step["report"]
     samples = json.loads(storage.read_bytes(scores.task.artifact.file("samples.json")))
     first = samples[0] if samples else {"prompt": "", "text": ""}
-    out.print(
-        f"\n[bold]sample[/]  {escape(first['prompt'])}[italic]{escape(first['text'][:400])}[/]"
-    )
+    sample(first["prompt"], first["text"][:400])
     out.print(f"\n[bold]val bits per byte[/]  {scores.manifest.details['val_bits_per_byte']:.4f}")
-    out.print(f"[bold]report card[/]        {escape(report.task.artifact.file('report.html'))}")
+    out.print(f"[bold]report card[/]        {plain(report.task.artifact.file('report.html'))}")
     here = os.path.relpath(os.path.dirname(sys.executable))
     mlflow = tracking.ui_command(report.task.lake.root, f"{here}/gristmill")
     out.print(f"[bold]Prefect page[/]       {here}/gristmill serve prefect")
-    out.print(f"[bold]MLflow page[/]        {escape(mlflow)}")
+    out.print(f"[bold]MLflow page[/]        {plain(mlflow)}")
+
+
+def sample(prompt: str, continued: str) -> None:
+    """A text that a model went on with, of several lines maybe."""
+    prompt, continued = (escape(printable(each, lines=True)) for each in (prompt, continued))
+    out.print(f"\n[bold]sample[/]  {prompt}[italic]{continued}[/]")
 
 
 def freed(found: Freed, dry_run: bool) -> None:
     """What `gc` removed, or would."""
     for artifact in found.artifacts:
-        out.print(escape(artifact))
+        out.print(plain(artifact))
     said = "would free" if dry_run else "freed"
     out.print(
         f"{said} {found.size_bytes / 1e6:,.1f} MB: {len(found.artifacts)} artifacts,"
@@ -193,11 +202,11 @@ def ways(found: list[dict[str, Any]]) -> None:
     for number, way in enumerate(found):
         if number:
             out.print()
-        out.print(f"[bold]{escape(str(way['url']))}[/]")
+        out.print(f"[bold]{plain(way['url'])}[/]")
         lines = way_lines(way)
         width = max(len(label) for label, _ in lines)
         for label, said in lines:
-            out.print(f"  {label:{width}}  {escape(said)}")
+            out.print(plain(f"  {label:{width}}  {said}"))
 
 
 def way_lines(way: dict[str, Any]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from flows.chain.parameters import PipelineParameters
 from flows.command.options import PANEL, option_fields
 from flows.command.said import parameters_of
 from infra.declared import Declared, declared, shown, value_at
+from infra.show import printable
 from infra.step import Step
 
 GIVEN = "gristmill.given"
@@ -103,6 +104,6 @@ def entry_of(parameter: Declared, value: Any, option: str | None) -> Group:
     if not several:
         head.append(f" {shown(value)}")
     body = Text(f"{parameter.meaning} ").append(f"({parameter.facts})", DIM)
-    items = [f"{name}: {shown(each)}" for name, each in value.items()] if several else []
+    items = [f"{printable(name)}: {shown(each)}" for name, each in value.items()] if several else []
     inside = Padding(Text("\n".join(items)), (0, 0, 0, 2 * INDENT))
     return Group(head, Padding(body, (0, 0, 0, INDENT)), *([inside] if items else []))

@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from flows.command import console
 from flows.command.said import LAKE, Json, Root
@@ -100,6 +99,6 @@ def line(found: Checked, repaired: bool) -> None:
     if found.damage:
         state = "[yellow]removed[/]" if repaired else "[red]damaged[/]"
     size = f"{found.files:,} files, {found.size_bytes / 1e6:,.1f} MB"
-    console.out.print(f"{state:8}  {escape(found.path)}  [dim]{size}[/]")
+    console.out.print(f"{state:8}  {console.plain(found.path)}  [dim]{size}[/]")
     for each in found.damage:
-        console.out.print(f"          {escape(each.line)}")
+        console.out.print(f"          {console.plain(each.line)}")

@@ -1,6 +1,9 @@
 """Tables and words of Markdown."""
 
+import re
 from collections.abc import Iterable, Sequence
+
+from infra.show import printable
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -16,8 +19,10 @@ def row_of(cells: Sequence[str]) -> str:
 
 
 def code(text: str) -> str:
-    """Text as it is typed, whatever signs it holds; nothing for nothing."""
+    """Text as it is typed, whatever signs it holds, on one line; nothing for nothing."""
     if not text:
         return ""
-    fence = "``" if "`" in text else "`"
-    return f"{fence}{text}{fence}"
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    space = " " if text[0] == "`" or text[-1] == "`" else ""
+    return f"{fence}{space}{printable(text)}{space}{fence}"

@@ -155,7 +155,8 @@ class Lake:
             raise UsageError(f"{reference}: is of kind {other.kind}; {kind} are asked for")
         if not matches:
             raise UsageError(
-                f"{reference}: no such artifact in {self.root}; `gristmill ls` lists them"
+                f"{storage.public_uri(reference)}: no such artifact in {self.root};"
+                " `gristmill ls` lists them"
             )
         if len({a.digest for a in matches}) > 1 and "/" not in wanted:
             several = ", ".join(a.digest for a in matches)

@@ -1,6 +1,7 @@
 """An artifact's place in the lake, and its manifest, verified."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -15,6 +16,7 @@ from infra.lake.tokens import Tokens, documents_in, dtype_of, row_groups, split_
 from infra.manifest import MANIFEST_NAME, SHORT, FileEntry, Manifest
 
 LIST_CHARS = 32
+LIST_NAME = re.compile(rf"_FILES-[0-9a-f]{{{LIST_CHARS}}}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,8 @@ class Artifact:
         return storage.join(self.lake_root, path)
 
     def _files_beside(self, name: str) -> list[FileEntry]:
+        if not LIST_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no list of files")
         try:
             data = storage.read_bytes(self.file(name))
         except FileNotFoundError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from infra import storage
 from infra.manifest import FileEntry
+from infra.show import printable
 
 READERS = 8
 
@@ -24,7 +25,7 @@ class Damage:
     @property
     def line(self) -> str:
         """Both, as people read them."""
-        return f"{self.path}: {self.said}"
+        return printable(f"{self.path}: {self.said}")
 
 
 class Stored:

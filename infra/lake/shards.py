@@ -91,7 +91,7 @@ class Shard:
             raw["files"] = tuple(FileEntry(**entry) for entry in raw["files"])
             raw["counts"] = Counts(**raw["counts"])
             return cls(**raw)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DamagedError(
                 f"{where}: damaged note ({error}); run the step again, it makes the shard anew"
             ) from None

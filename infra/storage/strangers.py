@@ -15,12 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 
 from infra.settings import settings
 
-METADATA = {ipaddress.ip_address(each) for each in ("fd00:ec2::254", "100.100.100.200")}
+METADATA = {
+    ipaddress.ip_address(each)
+    for each in (
+        *("fd00:ec2::254", "fd20:ce::254", "100.100.100.200"),  # AWS, Google, Alibaba
+        *("168.63.129.16", "192.0.0.192"),  # Azure, Oracle
+    )
+}
 """Where clouds hand out credentials, beside the link-local 169.254.169.254."""
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
+CARRIERS = [ipaddress.ip_network(each) for each in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")]
+"""IPv6 addresses whose last 32 bits are an IPv4 address: NAT64, IPv4-compatible, translated."""
+OWN_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+"""Translated within a network, by rules of its own: to any of its addresses."""
+INTERNET = (socket.AF_INET, socket.AF_INET6)
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -45,9 +56,9 @@ def checked_socket(info: Any) -> socket.socket:
 
 
 def is_local(host: str) -> bool:
-    """Whether an IP address is loopback, link-local, unspecified, of many or a cloud's metadata,
-    also where an IPv6 address carries it."""
-    address = _carried(ipaddress.ip_address(host.partition("%")[0]))
+    """Whether an IP address is loopback, one of this machine's interfaces, link-local, unspecified,
+    of many or a cloud's metadata, also where an IPv6 address carries it."""
+    address = _carried(_without_zone(host))
     return (
         address.is_loopback
         or address.is_link_local
@@ -55,13 +66,25 @@ def is_local(host: str) -> bool:
         or address.is_unspecified
         or (address.version == 4 and int(address) < 1 << 24)  # 0.0.0.0/8: this host
         or address in METADATA
+        or address in OWN_NAT64
+        or address in _interfaces()
     )
+
+
+def _without_zone(host: str) -> Address:
+    return ipaddress.ip_address(host.partition("%")[0])
+
+
+def _interfaces() -> set[Address]:
+    """The addresses of this machine as they are now."""
+    found = (each for addresses in psutil.net_if_addrs().values() for each in addresses)
+    return {_without_zone(each.address) for each in found if each.family in INTERNET}
 
 
 def _carried(address: Address) -> Address:
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address in NAT64:
+    if any(address in network for network in CARRIERS):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     teredo = address.teredo[1] if address.teredo else None
     return address.ipv4_mapped or address.sixtofour or teredo or address

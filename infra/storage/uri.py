@@ -9,15 +9,19 @@ import os
 import re
 from urllib.parse import urlsplit
 
-from infra.errors import UsageError, nearest
+from infra.errors import DamagedError, UsageError, nearest
 from infra.show import well_formed
 
 SCHEMES = ("file", "s3", "https", "http")
 WEB = ("https", "http")
-MISTYPED = re.compile(r"(file|s3[an]?|https?):/?(?!/)")
-SCHEMED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?=[^/])|(s3[an]?|https?):/?(?=[^/])")
+MISTYPED = re.compile(r"(file|s3[an]?|https?):/?(?!/)", re.IGNORECASE)
+SCHEMED = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)://(?=[^/])|(s3[an]?|https?)(?::/?|//)(?=[^/])", re.IGNORECASE
+)
 """How an address begins, a mistyped one too; what has no host is a path."""
-ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>()]+")
+HOST = re.compile(r".*?//(?=[^/])", re.DOTALL)
+"""Up to where a host would stand, in what is no address at all."""
+ADDRESS = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:)?//[^\s'\"<>()]+")
 NO_LOGIN = re.compile(r"^[^:]*(:\d*)?$|^\[[^\]]*\](:\d*)?$")
 QUERYLESS = ("file", "s3")
 """In these `?` and `#` are letters of a name like any other."""
@@ -26,13 +30,14 @@ QUERYLESS = ("file", "s3")
 def scheme_of(uri: str) -> str:
     """The URI's scheme, `file` for a plain path. Raises UsageError for an unknown one, and for an
     address with a password, which would be stored and shown with it."""
-    scheme = uri.split("://", 1)[0] if "://" in uri else "file"
+    written = uri.split("://", 1)[0] if "://" in uri else "file"
+    scheme = written.lower() if written.lower() in WEB else written
     shown = public_uri(uri)
     if scheme not in SCHEMES:
         raise UsageError(f"{shown}: unknown scheme '{scheme}://'{nearest(scheme.lower(), SCHEMES)}")
     if MISTYPED.match(uri):
         typed = uri.split(":")[0]
-        raise UsageError(f"{shown}: '{typed}:' needs two slashes; write {typed}://")
+        raise UsageError(f"{shown}: '{typed}:' needs two slashes; write {typed.lower()}://")
     if scheme == "file":
         return scheme
     if _after_login(uri) != uri:
@@ -54,7 +59,11 @@ def local_path(uri: str) -> str:
 
 
 def join(uri: str, *parts: str) -> str:
-    """`uri/part/part`."""
+    """`uri/part/part`. Raises DamagedError for a part that leads out of `uri`: it was read from a
+    file that nobody of ours wrote."""
+    for part in parts:
+        if ".." in part.split("/"):
+            raise DamagedError(f"{part!r}: leads out of {public_uri(uri)}; nothing was touched")
     return "/".join([uri.rstrip("/"), *(part.strip("/") for part in parts)])
 
 
@@ -95,7 +104,7 @@ def public_uri(uri: str) -> str:
     """
     shown = _after_login(uri)
     found = SCHEMED.match(shown)
-    if not found or (found[1] or found[2]) in QUERYLESS:
+    if not found or (found[1] or found[2]).lower() in QUERYLESS:
         return well_formed(shown)
     return well_formed(re.split(r"[?#]", shown, maxsplit=1)[0])
 
@@ -106,10 +115,10 @@ def public_text(text: str) -> str:
 
 
 def _after_login(uri: str) -> str:
-    """The URI without user and password. What stands before a port that is no number is a user, and
-    the password then ends at the last `@`, whatever it holds."""
-    found = SCHEMED.match(uri)
-    if not found or found[1] == "file":
+    """The URI without user and password, whatever stands before its `//`. What stands before a port
+    that is no number is a user, and the password then ends at the last `@`, whatever it holds."""
+    found = SCHEMED.match(uri) or HOST.match(uri)
+    if not found or found[0].lower().startswith("file:"):
         return uri
     rest = uri[found.end() :]
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]

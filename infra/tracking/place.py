@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from infra import storage
 from infra.errors import GristmillError, UsageError
+from infra.private import private_file, private_folder
 from infra.settings import settings
 from infra.storage import public_uri
 
@@ -41,7 +42,7 @@ def _local_folder(lake_root: str) -> str:
     if storage.is_local(lake_root):
         folder = storage.local_path(lake_root)
     else:
-        folder = str(settings().logs.absolute())
+        return str(private_folder(settings().logs.absolute()))
     os.makedirs(folder, exist_ok=True)
     return folder
 
@@ -61,8 +62,11 @@ def _client(uri: str) -> MlflowClient:
 
 def _make_database(path: str) -> None:
     """MLflow makes its tables one by one; a kill between two of them must not leave a file that
-    never opens again, nor may two processes make them at once: linked under its name when whole."""
+    never opens again, nor may two processes make them at once: linked under its name when whole.
+    This user's alone: SQLite fills the empty file that it finds, and gives what it writes beside
+    the same mode."""
     temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    private_file(Path(temporary)).close()
     MlflowClient(SQLITE + temporary).search_experiments(max_results=1)
     with contextlib.suppress(FileExistsError):
         os.link(temporary, path)

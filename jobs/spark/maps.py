@@ -66,15 +66,18 @@ def _found(session: Session, step: str, names: Sequence[str]) -> dict[int, str]:
     listed = {name for folder in folders for name in shards.there(root, folder)}
     there = [place for place, name in enumerate(names) if name in listed]
 
-    def read(number: int) -> str | None:
+    def read(number: int) -> dict[str, str]:
         try:
             shard = shards.find(root, names[there[number]])
-        except DamagedError:
-            return None  # whoever makes it replaces the note
-        return shard.to_json().decode() if shard else None
+        except DamagedError as error:
+            return {"damaged": str(error)}  # whoever makes it replaces the note
+        return {"note": shard.to_json().decode()} if shard else {}
 
-    notes = answers_at(session, len(there), read)
-    found = {place: note for place, note in zip(there, notes, strict=True) if note is not None}
+    said = answers_at(session, len(there), read)
+    for each in said:
+        if "damaged" in each:
+            emit("damaged", step=step, message=each["damaged"])
+    found = {place: each["note"] for place, each in zip(there, said, strict=True) if "note" in each}
     stored = Stored(root)
     for place, note in list(found.items()):
         if damage := stored.wrong(Shard.from_json(note.encode(), names[place]).files):

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 from pyspark.sql import SparkSession
 
-from jobs.spark.settings import configuration, export_environment
+from jobs.spark.settings import configuration, export_environment, write_properties
 
 JVM_END_SECONDS = 3.0
 SHUFFLE_BYTES = 64 << 20
@@ -27,15 +27,16 @@ class Session:
 
     @classmethod
     def start(cls, root: str) -> "Session":
-        """Start Spark as the settings say. Raises UsageError where they do not fit the lake."""
+        """Start Spark as the settings say, once in a process. Raises UsageError where they do not
+        fit the lake."""
         # The driver serves the code's archive from here, also to an executor that joins much later.
         folder = tempfile.TemporaryDirectory(prefix="gristmill-code-")
-        conf = configuration(root, Path(folder.name))
-        export_environment()
-        builder = SparkSession.builder
-        for key, value in conf.items():
-            builder = builder.config(key, value)
-        session = cls(builder.getOrCreate(), root, folder)
+        properties = write_properties(configuration(root, Path(folder.name)), folder.name)
+        export_environment(properties)
+        try:
+            session = cls(SparkSession.builder.getOrCreate(), root, folder)
+        finally:
+            properties.unlink()  # it has been read; a kill would leave it behind
         session.spark.sparkContext.setLogLevel("WARN")
         return session
 

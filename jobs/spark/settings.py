@@ -7,12 +7,16 @@ code travels as an archive that each executor unpacks; the environment is an arc
 """
 
 import os
+import re
+import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from infra import storage
 from infra.errors import UsageError
+from infra.private import private_file
 from infra.settings import settings
 
 ONE_THREAD = {
@@ -26,6 +30,10 @@ ONE_THREAD = {
 CODE = "gristmill_code"
 ENVIRONMENT = "gristmill_environment"
 PACKAGES = ("infra", "jobs")
+MASTER = re.compile(
+    r"local(\[(\*|[1-9]\d*)(, *[1-9]\d*)?\])?|local-cluster\[ *\d+ *, *\d+ *, *\d+ *\]"
+    r"|(spark|k8s)://\S+|yarn"
+)
 HERE = Path(__file__).parents[2]
 
 
@@ -59,8 +67,13 @@ def configuration(root: str, folder: Path) -> dict[str, str]:
 
 def require_shared(root: str) -> None:
     """Raises UsageError for a local lake with executors on other machines: they would write where
-    nobody reads."""
+    nobody reads; and for a master that Spark does not know."""
     master = settings().spark_master
+    if not MASTER.fullmatch(master):
+        raise UsageError(
+            f"SPARK_MASTER={master}: no such master; give local[*], local[N], spark://HOST:PORT,"
+            " k8s://HOST:PORT or yarn"
+        )
     if not is_here(master) and storage.is_local(root):
         raise UsageError(
             f"SPARK_MASTER={master}: its executors cannot see the local lake {root};"
@@ -110,6 +123,29 @@ def environment_for_workers() -> dict[str, str]:
     return {**ONE_THREAD, "PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": sys.executable}
 
 
-def export_environment() -> None:
-    """Set them. Called before the JVM starts."""
-    os.environ.update(environment_for_workers())
+def write_properties(conf: Mapping[str, str], folder: str) -> Path:
+    """A file of these settings for this user alone: one may be a password, and a command line is
+    there for everybody to read. (Options of the JVM, `spark.driver.extraJavaOptions`, stand on its
+    command line all the same.)"""
+    path = Path(folder, "spark.properties")
+    with private_file(path) as stream:
+        for key, value in conf.items():
+            stream.write(f"{_escaped(key)}={_escaped(value)}\n".encode())
+    return path
+
+
+def _escaped(text: str) -> str:
+    """The text as Java's Properties read it back, whatever it holds."""
+
+    def units(found: re.Match[str]) -> str:
+        hexadecimal = found[0].encode("utf-16-be", "surrogatepass").hex()
+        return re.sub("....", r"\\u\g<0>", hexadecimal)
+
+    return re.sub(r"[^A-Za-z0-9._/-]", units, text)
+
+
+def export_environment(properties: Path) -> None:
+    """Set them, and have Spark read its settings from a file, before those of the user's
+    `spark-defaults.conf`. Called before the JVM starts."""
+    arguments = ["--load-spark-defaults", "--properties-file", str(properties), "pyspark-shell"]
+    os.environ.update(environment_for_workers(), PYSPARK_SUBMIT_ARGS=shlex.join(arguments))

@@ -99,6 +99,7 @@ def watched(folder: Path, address: str) -> Watched:
         "GRISTMILL_LOGS": str(folder / "logs"),
         "GRISTMILL_ALLOW_LOCAL_ADDRESSES": "true",
         "SPARK_MASTER": "local[2]",
+        "GRISTMILL_SPARK_CONF": f"spark.hadoop.fs.s3a.secret.key={SECRET}",
         "AWS_ACCESS_KEY_ID": f"id-{SECRET}",
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "MLFLOW_TRACKING_USERNAME": "me",

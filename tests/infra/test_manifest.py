@@ -257,7 +257,6 @@ def test_neither_rejected_rows_nor_what_was_made_on_the_way_are_data() -> None:
         ("dedup/_rejected/012345678901/part-0.parquet", False),
         ("_rejected/default/012345678901/part-0.parquet", False),
         ("shards/_rejected/ab-1.parquet", False),
-        ("dedup/default/012345678901/_rejected", False),
     ],
 )
 def test_rejected_rows_lie_in_a_folder_of_their_own(path: str, rejected: bool) -> None:

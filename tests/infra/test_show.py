@@ -1,8 +1,12 @@
-"""Numbers as people read them."""
+"""Numbers and text as people read them: no text steers the terminal that shows it."""
+
+import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from infra.show import duration
+from infra.show import STEERING, duration, json_line, printable
 
 
 @pytest.mark.parametrize(
@@ -21,3 +25,25 @@ from infra.show import duration
 )
 def test_a_duration_has_two_units_and_never_sixty_of_one(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+@given(st.text())
+def test_what_is_printable_steers_nothing_and_says_it_once(text: str) -> None:
+    assert STEERING.search(printable(text)) is None
+    assert printable(printable(text)) == printable(text)
+    assert printable(text, lines=True).split("\n") == [printable(line) for line in text.split("\n")]
+
+
+@given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner, max_size=3)))
+def test_json_is_one_line_that_steers_nothing_and_gives_the_value_back(value: object) -> None:
+    assert STEERING.search(json_line(value)) is None
+    assert json.loads(json_line(value)) == value
+
+
+@pytest.mark.parametrize("text", ["Größe 文\t→ עברית", "\\x1b", "[bold]", "naïve – café"])
+def test_text_of_any_language_stays_as_it_is(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_what_steers_is_shown_by_its_number() -> None:
+    assert printable("a\x1b[2J\u202eb\n\x9b\ud800") == r"a\x1b[2J\u202eb\x0a\x9b\ud800"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import psutil
 import pytest
 
 from infra import storage
@@ -82,7 +83,9 @@ def site() -> Iterator[type[Site]]:
         *("127.0.0.1", "127.8.8.8", "0.0.0.0", "0.1.2.3", "169.254.169.254", "224.0.0.1"),
         *("::1", "::", "fe80::1", "fe80::1%eth0", "ff02::1", "::ffff:127.0.0.1"),
         *("::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "fd00:ec2::254"),
-        "100.100.100.200",
+        *("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd20:ce::254"),
+        *("64:ff9b:1::1", "64:ff9b:1::5db8:d822", "::127.0.0.1", "::a9fe:a9fe", "::ffff:0:7f00:1"),
+        *("::1%lo", "fd00:ec2::254%eth0", "::ffff:127.0.0.1%1"),
     ],
 )
 def test_an_address_of_this_machine_its_link_or_a_clouds_metadata_is_local(address: str) -> None:
@@ -92,6 +95,28 @@ def test_an_address_of_this_machine_its_link_or_a_clouds_metadata_is_local(addre
 @pytest.mark.parametrize("address", ["93.184.216.34", "10.0.0.5", "192.168.1.9", "2606:2800::1"])
 def test_other_machines_are_not(address: str) -> None:
     assert not strangers.is_local(address)
+
+
+def own_addresses() -> list[str]:
+    """Those of this machine's interfaces, but loopback's."""
+    found = (each for addresses in psutil.net_if_addrs().values() for each in addresses)
+    internet = [each for each in found if each.family in (socket.AF_INET, socket.AF_INET6)]
+    return [each.address for each in internet if each.address not in ("127.0.0.1", "::1")]
+
+
+def test_every_address_of_this_machines_interfaces_is_local() -> None:
+    for address in own_addresses():
+        assert strangers.is_local(address)
+        carried = address if ":" in address else f"::ffff:{address}"
+        assert strangers.is_local(carried)
+
+
+def test_what_listens_on_an_interface_of_this_machine_is_not_read() -> None:
+    mine = next((address for address in own_addresses() if ":" not in address), None)
+    if mine is None:
+        pytest.skip("this machine has no interface but loopback")
+    with socket.create_server((mine, 0)) as listening, pytest.raises(UsageError, match=REFUSED):
+        storage.expand(f"http://{mine}:{listening.getsockname()[1]}/a.html")
 
 
 @pytest.mark.parametrize(
@@ -137,6 +162,20 @@ def test_a_redirect_is_looked_at_too(monkeypatch: pytest.MonkeyPatch, site: type
     here, site.moved_to = site.moved_to, "http://169.254.169.254/latest/"
     with pytest.raises(UsageError, match=REFUSED):
         storage.expand(f"{here}/moved")
+
+
+@pytest.mark.parametrize("scheme", ["HTTP", "Http"])
+def test_a_scheme_in_capitals_is_the_same_scheme(
+    allowed: None, site: type[Site], scheme: str
+) -> None:
+    address = f"{site.moved_to}/x?key={SECRET}".replace("http", scheme)
+    assert storage.read_bytes(address) == b"hello"
+    assert [info.size_bytes for info in storage.expand(address)] == [5]
+
+
+def test_a_scheme_in_capitals_leads_to_this_machine_no_more_than_another() -> None:
+    with pytest.raises(UsageError, match="GRISTMILL_ALLOW_LOCAL_ADDRESSES"):
+        storage.expand("HTTP://127.0.0.1:9/x")
 
 
 def test_with_the_setting_this_machine_is_read_from(allowed: None, site: type[Site]) -> None:

@@ -22,6 +22,7 @@ from infra.errors import UsageError
         ("gs://bucket/x", "unknown scheme 'gs://'"),
         ("s3:/bucket/x", "'s3:' needs two slashes; write s3://"),
         ("s3:bucket/x", "'s3:' needs two slashes; write s3://"),
+        ("HTTPS:/host/x", "'HTTPS:' needs two slashes; write https://"),
         ("https:/host/x", "'https:' needs two slashes; write https://"),
         ("s3://", "no bucket; write s3://bucket/prefix"),
     ],
@@ -117,6 +118,14 @@ def test_a_bare_name_is_in_the_folder_that_one_stands_in(
         ("https://host:80/@name/x", "https://host:80/@name/x"),
         ("https://[::1]:80/a@b", "https://[::1]:80/a@b"),
         ("s3://key:secret@bucket/x", "s3://bucket/x"),
+        ("HTTPS://user:secret@host/x?token=1", "HTTPS://host/x"),
+        ("https//user:secret@host/x?token=1", "https//host/x"),
+        ("htp//user:se/cret@host/x", "htp//host/x"),
+        ("//user:secret@host/x", "//host/x"),
+        ("data//user:secret@host/x", "data//host/x"),
+        ("https:///user:secret@host/x", "https:///host/x"),
+        ("/data//crawl/a@b.warc", "/data//crawl/a@b.warc"),
+        ("file:///data//a@b.warc", "file:///data//a@b.warc"),
     ],
 )
 def test_what_is_shown_of_a_uri_holds_no_secret_and_loses_no_name(uri: str, shown: str) -> None:

@@ -22,6 +22,16 @@ def test_a_database_whose_making_was_killed_is_not_used(tmp_path: Path) -> None:
     assert sorted(p.name for p in torn.parent.iterdir()) == ["mlflow.db", torn.name]
 
 
+def test_the_database_is_its_users_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert tracking.run_id_for(str(tmp_path / "lake"), DIGEST, "demo")
+    finally:
+        os.umask(before)
+    (database,) = (tmp_path / "lake").glob("mlflow.db*")
+    assert database.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_server_that_does_not_answer_costs_one_warning_without_its_credentials(
     root: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """Row-by-row work: each shard is made once, in any order; a map that loses rows makes none."""
 
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -90,6 +91,29 @@ def test_a_shard_that_is_there_is_found_and_a_missing_one_alone_is_made(
     assert [shard.data.sha256 for shard in again] == [shard.data.sha256 for shard in first]
     assert len(files_of(lake, "lengths")) == len(before) + 1  # a new attempt, a new name
     assert map_shards(session, writer, "lengths", measure(most=3), stacks) != first
+
+
+def test_a_note_that_names_what_is_outside_the_lake_is_told_and_made_again(
+    session: Session,
+    lake: Lake,
+    documents_artifact: Make,
+    writer: Writer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stacks = documents_artifact(lake, ROWS[:2]).stacks()
+    (first,) = map_shards(session, writer, "lengths", measure(), stacks)
+    (tmp_path / "victim").mkdir()
+    note = json.loads(storage.read_bytes(note_of(lake.root, first.name)))
+    note["files"].append({**note["files"][0], "path": "shards/../../victim", "size_bytes": 1})
+    storage.write_bytes(note_of(lake.root, first.name), json.dumps(note).encode())
+    capsys.readouterr()
+    (again,) = map_shards(session, writer, "lengths", measure(), stacks)
+    assert again.data.sha256 == first.data.sha256
+    assert (tmp_path / "victim").is_dir()
+    events = map(json.loads, capsys.readouterr().out.splitlines())
+    (told,) = (event for event in events if event["event"] == "damaged")
+    assert "'shards/../../victim' is no file of a lake" in told["message"]
 
 
 @pytest.mark.parametrize(("rows", "beside"), [(-1, 1), (1, 3)])

@@ -15,6 +15,7 @@ from jobs.spark.settings import (
     configuration,
     environment_for_workers,
     is_here,
+    require_shared,
     shipped,
 )
 
@@ -40,6 +41,30 @@ def test_executors_elsewhere_cannot_write_a_local_lake(
         " name a lake on s3:// with --root, or set SPARK_MASTER=local[*]"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "master", ["foo", "local[", "local[x]", "local[0]", "local[2]x", "spark:/host:7077", "spark://"]
+)
+@pytest.mark.parametrize("root", ["lake", "s3://bucket/lake"])
+def test_a_master_of_no_known_form_is_refused_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch, master: str, root: str
+) -> None:
+    monkeypatch.setenv("SPARK_MASTER", master)
+    with pytest.raises(UsageError) as caught:
+        require_shared(root)
+    assert str(caught.value) == (
+        f"SPARK_MASTER={master}: no such master; give local[*], local[N], spark://HOST:PORT,"
+        " k8s://HOST:PORT or yarn"
+    )
+
+
+@pytest.mark.parametrize(
+    "master", ["local", "local[*]", "local[2]", "local[*, 4]", "local-cluster[2,1,1024]"]
+)
+def test_every_form_of_this_machine_is_known(monkeypatch: pytest.MonkeyPatch, master: str) -> None:
+    monkeypatch.setenv("SPARK_MASTER", master)
+    require_shared("lake")
 
 
 @pytest.mark.parametrize(
