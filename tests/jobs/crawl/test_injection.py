@@ -219,3 +219,14 @@ def test_nor_one_with_a_broken_member_that_holds_members_of_its_own(
     found = read(tmp_path, b"".join([*members[:2], bytes(page), *members[2:]]))
     assert EVIL not in kept_urls(found)
     assert kept_urls(found) >= {f"https://example.org/{n}" for n in range(6)}
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\v", "\f", "\x1c", "\x1e", "\r"])
+def test_no_sign_in_a_url_ends_a_header_line(tmp_path: Path, sign: str) -> None:
+    block = HTML + FOREIGN
+    page = warc_record(1, block=block)
+    url = f"https://example.org/1?{sign}Content-Length: {len(HTML)}"
+    page = page.replace(b"https://example.org/1", url.encode())
+    found = read(tmp_path, warc_record(0) + page + warc_record(2))
+    assert [r.url for r in found] == ["https://example.org/0", url, "https://example.org/2"]
+    assert found[1].size == len(block)
