@@ -6,14 +6,20 @@ LineRecordReader does, so that every line belongs to exactly one part.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO
 
 from jobs.crawl.compressed import Piece, pieces, plain
-from jobs.crawl.record import DAMAGED, DETAIL_CHARS, TOO_LARGE, Record, caught
+from jobs.crawl.record import DAMAGED, DETAIL_CHARS, TOO_LARGE, TOO_MUCH_MEMORY, Record, caught
 from jobs.crawl.rows import row_record
+
+MOST_VALUES = 1 << 21
+"""A line has at most so many JSON values, which take some 60 to 100 bytes each."""
+STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+STRUCTURE = (b",", b"[", b"{")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ def _record(index: int, line: Line, url: str, max_page_bytes: int) -> Record:
         return replace(base, kind="", detail="broken compression")
     if line.size > _longest(max_page_bytes):
         return replace(base, reason=TOO_LARGE, detail=f"a line of {line.size} bytes")
+    if has_too_many_values(line.data):
+        return replace(base, reason=TOO_MUCH_MEMORY, detail=f"over {MOST_VALUES} JSON values")
     try:
         values = json.loads(line.data)
     except (ValueError, RecursionError) as error:
@@ -61,6 +69,21 @@ def _record(index: int, line: Line, url: str, max_page_bytes: int) -> Record:
     if not isinstance(values, dict):
         return replace(base, detail="no JSON object")
     return row_record(index, line.offset, line.size, values, url, max_page_bytes)
+
+
+def has_too_many_values(data: bytes) -> bool:
+    """Whether a line has more than MOST_VALUES strings and signs of structure outside of them; what
+    is inside of them is text, whatever it looks like."""
+    most = sum(map(data.count, (*STRUCTURE, b'"'))) if len(data) > MOST_VALUES else 0
+    if most <= MOST_VALUES:
+        return False
+    values, at = 0, 0
+    for string in STRING.finditer(data):
+        values += 1 + sum(data.count(sign, at, string.start()) for sign in STRUCTURE)
+        if values > MOST_VALUES:
+            return True
+        at = string.end()
+    return values + sum(data.count(sign, at) for sign in STRUCTURE) > MOST_VALUES
 
 
 def _longest(max_page_bytes: int) -> int:

@@ -40,7 +40,7 @@ REASONS = {
     TOO_SLOW: "reading the page takes more processor time than `extract.max_page_seconds`, which "
     "may be raised, or its markup is built as no page is: too deep, too many attributes or options",
     TOO_MUCH_MEMORY: "reading the page takes more memory than `extract.max_page_memory_bytes`, "
-    "which may be raised, or it has over a million tags",
+    "which may be raised, or it has over a million tags, a JSON line over two million values",
     FAILED: "reading it raised an error that nobody foresaw, or crashed the parser (see `detail`)",
 }
 DETAIL_CHARS = 200

@@ -142,6 +142,20 @@ ROWS = {
         100,
         "x.jsonl",
     ),
+    "a host of 120,000 marks": Row(
+        lambda: json.dumps({"url": "http://a" + "\u0300\u0316" * 60_000, "text": TEXT}).encode(),
+        {"kept": 1},
+        5,
+        100,
+        "x.jsonl",
+    ),
+    "a line of 13,000,000 empty lists": Row(
+        lambda: b'{"text":"x","z":[' + b"[]," * 13_000_000 + b"[]]}",
+        {"too_much_memory": 1},
+        5,
+        200,
+        "x.jsonl",
+    ),
     "9 MB of gzip magics": Row(
         lambda: b"\x1f\x8b\x08" * 3_000_000, {"damaged": 1}, 5, 100, "x.warc.gz"
     ),

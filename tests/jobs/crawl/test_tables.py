@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.crawl import Found, Origin, records
+from jobs.crawl import Found, Origin, jsonl, records
 from jobs.crawl.bundles import SPLIT_BYTES
 from jobs.crawl.parquet import ROWS_BELIEVED
 from jobs.crawl.ranges import ranges
@@ -85,6 +85,31 @@ def test_a_line_of_150_megabytes_is_one_record_in_bounded_memory(tmp_path: Path,
 def test_a_line_nested_deeper_than_the_parser_goes_is_damaged(tmp_path: Path) -> None:
     found = read(tmp_path, b"[" * 200_000 + b'\n{"text": "one"}\n', "x.jsonl")
     assert [r.reason for r in found] == ["damaged", None]
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"1", b'""', b'"a"', b'{"a":1}'])
+def test_a_line_of_more_values_than_memory_holds_is_not_parsed(
+    tmp_path: Path, value: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl, "MOST_VALUES", 1 << 17)
+    line = b'{"text":"x","z":[' + b",".join([value] * jsonl.MOST_VALUES) + b"]}"
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(line + b'\n{"text": "one"}\n')
+    tracemalloc.start()
+    found = [record.reason for record in records(str(path))]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == ["too_much_memory", None]
+    assert peak < 4 * len(line)
+
+
+@pytest.mark.parametrize("text", ["a, b, [c] {d} ", '\\ "a", ', '{"a": [1, 2]},'])
+def test_signs_of_structure_in_a_text_are_text(tmp_path: Path, text: str) -> None:
+    text *= jsonl.MOST_VALUES // 2
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"url": "https://a", "text": text}))
+    (record,) = records(str(path), len(text))
+    assert record.text == text
 
 
 @given(
