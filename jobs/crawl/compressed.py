@@ -34,6 +34,8 @@ MAGICS = {
     b"\xfd7zXZ\x00": "xz",
 }
 MAGIC_OF = {codec: magic for magic, codec in MAGICS.items()}
+FREE_BYTES = 1 << 30
+TIMES = 128
 HEADERS = {
     # RFC 1952, 2.3.1: the reserved flags are zero, the operating system is a known one.
     "gzip": re.compile(rb"\x1f\x8b\x08[\x00-\x1f].{5}[\x00-\x0d\xff]", re.DOTALL),
@@ -130,6 +132,12 @@ BY_STDLIB: dict[str, Callable[[], Decompressor]] = {
     "bz2": lambda: _Stdlib(bz2.BZ2Decompressor()),
     "xz": lambda: _Stdlib(lzma.LZMADecompressor(memlimit=XZ_MEMORY_BYTES)),
 }
+
+
+def most_bytes(stored_bytes: int, free_bytes: int = FREE_BYTES) -> int:
+    """How many bytes a compressed file, or a part of one, is followed to: many times what real ones
+    have, and a sparse record that is larger still; what goes on without end is cut off."""
+    return free_bytes + TIMES * stored_bytes
 
 
 def codec_of(head: bytes) -> str:
