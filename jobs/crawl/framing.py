@@ -25,7 +25,6 @@ from jobs.crawl.record import RECORD_LENGTH, RECOVERED
 from jobs.crawl.stream import WINDOW_BYTES, Stream
 from jobs.crawl.trust import Trust, is_of_the_writer
 
-BROKEN = "broken compression"
 TOO_LONG = "the length in the header is too long"
 UNPROVEN = "found behind damage, maybe in the body of a page: not taken for a record of this file"
 MEMBERS_AHEAD = 4
@@ -74,7 +73,7 @@ class _Walk:
             broken = self.stream.take_break(position, position, position + 1, -1)
             if broken:
                 self.trust.lost(position)
-                yield Frame(broken[1], damage=BROKEN)
+                yield Frame(broken.member, damage=broken.what)
                 continue
             if self.stream.at_end(position):
                 return
@@ -89,8 +88,8 @@ class _Walk:
             return self.no_record(position, position + 1, offset, "no record header here", {})
         lost = stream.take_break(position + 1, head.body, head.body, offset)
         if lost:
-            self.trust.lost(lost[0])
-            return Frame(offset, size=lost[0] - position, damage=BROKEN), lost[0]
+            self.trust.lost(lost.at)
+            return Frame(offset, size=lost.at - position, damage=lost.what), lost.at
         self.headers += 1
         self.all_began_members &= stream.starts_member(position)
         if head.length is None:
@@ -138,18 +137,18 @@ class _Walk:
         after = self.skip_blank(stop) if whole else stop
         broken = stream.take_break(body, after, body, offset)
         if broken:
-            self.trust.lost(broken[0])
-            return min(stop, broken[0]), BROKEN, ""
+            self.trust.lost(broken.at)
+            return min(stop, broken.at), broken.what, ""
         if whole and self.is_boundary(position, after):
             broken = stream.take_break(body, stop, stop, offset)
-            return (min(stop, broken[0]), BROKEN, "") if broken else (stop, "", "")
+            return (min(stop, broken.at), broken.what, "") if broken else (stop, "", "")
         stream.again(body)
         if self.seems_by_record(position):
             found = self.next_record_member(position)
             broken = stream.take_break(body, stream.end() if found is None else found, body, offset)
             if broken:
-                self.trust.lost(broken[0])
-                return broken[0], BROKEN, ""
+                self.trust.lost(broken.at)
+                return broken.at, broken.what, ""
         else:
             found = self.form.next_head(stream, body, end)
             if found is None or not (proven and is_of_the_writer(head.fields)):

@@ -25,12 +25,12 @@ STRUCTURE = (b",", b"[", b"{")
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line with its end; without its data where it is too long. `offset` counts decompressed
-    bytes; `broken`: the compression is, behind these bytes."""
+    bytes; `broken`: what is wrong with the compression behind these bytes."""
 
     offset: int
     data: bytes
     size: int
-    broken: bool = False
+    broken: str = ""
 
 
 def json_lines(
@@ -57,7 +57,7 @@ def _record(index: int, line: Line, url: str, max_page_bytes: int) -> Record:
     where = f"{url}#{line.offset}"
     base = Record(index, line.offset, "row", where, size=line.size, reason=DAMAGED)
     if line.broken:
-        return replace(base, kind="", detail="broken compression")
+        return replace(base, kind="", detail=line.broken)
     if line.size > _longest(max_page_bytes):
         return replace(base, reason=TOO_LARGE, detail=f"a line of {line.size} bytes")
     if has_too_many_values(line.data):
@@ -122,7 +122,7 @@ def _lines(
             if end is not None and offset + size >= end and (stop or skipping):
                 return
         if piece.broken:
-            yield Line(offset, b"", size, broken=True)
+            yield Line(offset, b"", size, broken=piece.broken)
             offset, size = offset + size, 0
             kept.clear()
     if size and not skipping:

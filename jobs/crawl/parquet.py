@@ -122,10 +122,10 @@ def _batches(
 def _rows_at_once(raw: IO[bytes], chunk: Any) -> int:
     """How many rows of a column are sure to have no more than BATCH_BYTES: by their mean, where
     each is stored; where a row may name what is stored once, by the most that it can be."""
-    size_bytes = max(1, chunk.total_uncompressed_size)
+    size_bytes: int = max(1, chunk.total_uncompressed_size)
     if "DELTA_BYTE_ARRAY" in chunk.encodings:  # a prefix may be as long as all before
         return 1
-    rows = BATCH_BYTES * max(1, chunk.num_values) // size_bytes
+    rows: int = BATCH_BYTES * max(1, chunk.num_values) // size_bytes
     if any("DICTIONARY" in encoding for encoding in chunk.encodings):
         rows = min(rows, BATCH_BYTES // (_dictionary_bytes(raw, chunk) or size_bytes))
     return max(1, rows)
@@ -149,8 +149,9 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return is_text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    is_text: bool = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    is_binary: bool = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return is_text or is_binary
 
 
 def _python_rows(batch: pa.RecordBatch, limit_bytes: int) -> list[dict[str, Any]]:

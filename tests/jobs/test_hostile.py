@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import zstandard
 
 from tests.jobs.crawl.archive_files import warc_record
 
@@ -67,6 +68,14 @@ def brotli_zeros() -> bytes:
     return bytes(brotli.compress(bytes(100 * MIB)))
 
 
+def runs(head: bytes, number: int) -> bytes:
+    """Zstandard: a frame with that beginning, one of so many blocks of 128 KiB in 4 bytes each
+    (RFC 8878, 3.1.1.2: RLE blocks)."""
+    blocks = [(n == number - 1) | 1 << 1 | 1 << 20 for n in range(number)]
+    runs = b"".join(block.to_bytes(3, "little") + b"a" for block in blocks)
+    return zstandard.compress(head) + b"\x28\xb5\x2f\xfd\x00\x38" + runs
+
+
 def chunked(size: int, number: int) -> bytes:
     """A response of so many chunks of that size."""
     chunk = b"%x\r\n%s\r\n" % (size, b"a" * size)
@@ -111,11 +120,24 @@ ROWS = {
     ),
     "a brotli bomb": Row(lambda: encoded("br", brotli_zeros()), {"too_large": 1}, 5, 200),
     "a file that is a gzip bomb": Row(
-        lambda: gzip.compress(warc_record(1, block=HTML + b"\r\n" + bytes(200 * MIB))),
-        {"too_large": 1},
+        lambda: (
+            gzip.compress(warc_record(1, block=HTML + b"\r\n" + bytes(200 * MIB)))
+            + gzip.compress(warc_record(2))
+        ),
+        {"too_large": 1, "kept": 1},
         10,
         500,
         "x.warc.gz",
+    ),
+    "200 KB that are 6.5 GB": Row(
+        lambda: runs(b"WARC/1.0\r\nWARC-Type: response\r\n", 50_000),
+        {"damaged": 2},
+        15,
+        500,
+        "x.warc.zst",
+    ),
+    "200 KB that are a line of 6.5 GB": Row(
+        lambda: runs(b'{"text": "', 50_000), {"damaged": 1}, 5, 200, "x.jsonl.zst"
     ),
     "1,000,000 chunks": Row(lambda: chunked(1, 1_000_000), {"kept": 1}, 10, 500),
     "a chunk that says it has 4 GB": Row(
