@@ -52,7 +52,7 @@ def said(error: Exception) -> str:
     return well_formed(text)[:DETAIL_CHARS]
 
 
-UNSPECIFIED, HTTP_LENGTH = "unspecified", "http_length"
+UNSPECIFIED, HTTP_LENGTH, HTTP_PART = "unspecified", "http_length", "http_part"
 RECORD_LENGTH, RECOVERED = "record_length", "recovered"
 
 TRUNCATED = {
@@ -61,6 +61,7 @@ TRUNCATED = {
     "disconnect": "the connection ended too early (WARC-Truncated)",
     UNSPECIFIED: "the archive's writer did not store all, for another reason (WARC-Truncated)",
     HTTP_LENGTH: "the stored body is shorter than the response's Content-Length",
+    HTTP_PART: "the server sent a part of what it has (status 206)",
     RECORD_LENGTH: "the record's length is too short: bytes follow that belong to no record",
     RECOVERED: "found by searching behind damage, whole by its own length (`jobs.crawl.trust`)",
 }
