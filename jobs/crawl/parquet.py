@@ -26,7 +26,7 @@ from jobs.crawl.record import DAMAGED, UNREADABLE, Found, Record, caught, said
 from jobs.crawl.rows import COLUMNS, Long, row_record
 
 ROWS_PER_BATCH = 256
-BATCH_BYTES = 1 << 28
+BATCH_BYTES = 1 << 27
 COLUMN_BYTES = FREE_BYTES // 4
 """What a column of a row group may have beyond what its stored bytes can stand for."""
 ROWS_BELIEVED = 1 << 20

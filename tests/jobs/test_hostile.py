@@ -5,6 +5,7 @@ so that the growth of memory is its own. The bounds are several times what was m
 """
 
 import gzip
+import io
 import json
 import random
 import subprocess
@@ -14,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
@@ -60,6 +63,22 @@ def page(html: str) -> bytes:
 def encoded(coding: str, body: bytes) -> bytes:
     """A crawl of one response with that coding."""
     return warc_record(1, block=HTML + f"Content-Encoding: {coding}\r\n\r\n".encode() + body)
+
+
+def nested(body: bytes, number: int) -> bytes:
+    """The body in so many gzip streams, one in another."""
+    for _ in range(number):
+        body = gzip.compress(body, 0)
+    return body
+
+
+def one_value(size: int, rows: int) -> bytes:
+    """A Parquet table with one value in its dictionary and so many rows."""
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["a" * size]))
+    out = io.BytesIO()
+    table = pa.table({"text": text})
+    pq.write_table(table, out, compression="zstd", dictionary_pagesize_limit=1 << 30)
+    return out.getvalue()
 
 
 def brotli_zeros() -> bytes:
@@ -177,6 +196,12 @@ ROWS = {
         5,
         200,
         "x.jsonl",
+    ),
+    "500 encodings": Row(
+        lambda: encoded(",".join(["gzip"] * 500), nested(b"a" * MIB, 500)), {"damaged": 1}, 5, 100
+    ),
+    "3 KB of Parquet that are 25 GB": Row(
+        lambda: one_value(100 * MIB, 256), {"too_large": 10, "damaged": 246}, 10, 900, "x.parquet"
     ),
     "9 MB of gzip magics": Row(
         lambda: b"\x1f\x8b\x08" * 3_000_000, {"damaged": 1}, 5, 100, "x.warc.gz"
