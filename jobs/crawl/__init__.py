@@ -19,7 +19,7 @@ from jobs.crawl.compressed import codec_of, pieces
 from jobs.crawl.counted import CountedStream, StoreFailed
 from jobs.crawl.files import whole
 from jobs.crawl.jsonl import json_lines
-from jobs.crawl.kinds import HEAD_BYTES, PARQUET_MAGIC, kind_of
+from jobs.crawl.kinds import HEAD_BYTES, is_parquet, kind_of
 from jobs.crawl.local import local
 from jobs.crawl.parquet import parquet_rows
 from jobs.crawl.ranges import NoParts, Range
@@ -75,7 +75,7 @@ def _read(
 ) -> Iterator[Record]:
     head, stream = raw.read(HEAD_BYTES), cast(IO[bytes], raw)
     start, end = (0, None) if part is None else (part.start, part.end)
-    if head.startswith(PARQUET_MAGIC):
+    if is_parquet(head, storage.base_name(uri)):
         yield from parquet_rows(stream, own_url(uri), max_page_bytes, start, end, found)
     elif head:
         try:

@@ -17,6 +17,7 @@ from jobs.crawl.record import (
     DAMAGED,
     HTTP_ERROR,
     HTTP_LENGTH,
+    HTTP_PART,
     NOT_A_RESPONSE,
     NOT_HTML_OR_TEXT,
     REVISIT,
@@ -33,8 +34,6 @@ HTML_TYPES = ("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+x
 TEXT_TYPES = ("text/plain", "text/markdown", "text/x-markdown")
 HEADER_ALLOWANCE_BYTES = 1 << 20
 ENCODING_ALLOWANCE = 2
-PROBE_BYTES = 4096
-CONTROLS = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})
 BINARY_STARTS = (
     *(b"%PDF", b"PK\x03\x04", b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b"),
     *(b"RIFF", b"OggS", b"ID3", b"\x7fELF", b"wOFF", b"wOF2"),
@@ -130,7 +129,7 @@ def _http_page(base: Record, frame: Frame, max_page_bytes: int) -> Record:
         mime=mime,
         charset=charset,
         http_headers=kept_headers(got.head),
-        truncated=base.truncated or (HTTP_LENGTH if got.is_short and is_given else ""),
+        truncated=base.truncated or _truncated(got, is_given),
     )
     if got.status and is_robots_txt(base.url):
         body = got.body if 200 <= got.status < 300 else b""
@@ -146,6 +145,12 @@ def _http_page(base: Record, frame: Frame, max_page_bytes: int) -> Record:
     if got.damage:
         return _rejected(base, DAMAGED, got.damage)
     return _page(base, got.body, max_page_bytes)
+
+
+def _truncated(got: message.Response, is_given: bool) -> str:
+    if got.is_short and is_given:
+        return HTTP_LENGTH
+    return HTTP_PART if got.is_part else ""
 
 
 def _page(base: Record, body: bytes, max_page_bytes: int) -> Record:
@@ -176,10 +181,8 @@ def is_binary(body: bytes, charset: str = "") -> bool:
         ("utf-16", "utf-32", "ucs-2", "iso-10646")
     ):
         return False
-    head = body[:PROBE_BYTES]
-    return (len(head) - len(head.translate(None, CONTROLS))) * 100 > len(head) and not wide_charset(
-        head
-    )
+    head = body[: message.PROBE_BYTES]
+    return message.has_controls(head) and not wide_charset(head)
 
 
 def warc_truncated(value: str) -> str:

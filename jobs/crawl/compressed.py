@@ -34,6 +34,10 @@ MAGICS = {
     b"\xfd7zXZ\x00": "xz",
 }
 MAGIC_OF = {codec: magic for magic, codec in MAGICS.items()}
+BROKEN = "broken compression"
+ENDLESS = "decompresses to more bytes than so small a file may stand for: not read on"
+FREE_BYTES = 1 << 30
+TIMES = 128
 HEADERS = {
     # RFC 1952, 2.3.1: the reserved flags are zero, the operating system is a known one.
     "gzip": re.compile(rb"\x1f\x8b\x08[\x00-\x1f].{5}[\x00-\x0d\xff]", re.DOTALL),
@@ -53,12 +57,12 @@ RECORD_START = re.compile(rb"\s*(?:WARC/\d|filedesc:|dns:|[A-Za-z][A-Za-z0-9+.-]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some decompressed bytes of the member that starts at byte `offset` of the file; `broken`
-    marks damage after them."""
+    """Some decompressed bytes of the member that starts at byte `offset` of the file; `broken` says
+    what is wrong after them, empty where nothing is."""
 
     offset: int
     data: bytes
-    broken: bool = False
+    broken: str = ""
 
 
 class Decompressor(Protocol):
@@ -132,6 +136,12 @@ BY_STDLIB: dict[str, Callable[[], Decompressor]] = {
 }
 
 
+def most_bytes(stored_bytes: int, free_bytes: int | None = None) -> int:
+    """How many bytes a compressed file, or a part of one, is followed to: many times what real ones
+    have, and a sparse record that is larger still; what goes on without end is cut off."""
+    return (FREE_BYTES if free_bytes is None else free_bytes) + TIMES * stored_bytes
+
+
 def codec_of(head: bytes) -> str:
     """The compression that a file's first bytes announce; empty for none."""
     if SKIPPABLE.match(head):
@@ -141,10 +151,21 @@ def codec_of(head: bytes) -> str:
 
 def pieces(raw: IO[bytes], codec: str, offset: int = 0) -> Iterator[Piece]:
     """All readable bytes of a seekable file, from the member on that begins at `offset`. After
-    damage, reading goes on at the next member that starts a WARC or ARC record."""
+    damage, reading goes on at the next member that starts a WARC or ARC record; what decompresses
+    to more than `most_bytes` is damage that ends the file."""
     if not codec:
         yield from plain(raw, offset)
         return
+    left = most_bytes(raw.seek(0, io.SEEK_END))
+    for piece in _readable(raw, codec, offset):
+        left -= len(piece.data)
+        if left < 0:
+            yield Piece(piece.offset, b"", ENDLESS)
+            return
+        yield piece
+
+
+def _readable(raw: IO[bytes], codec: str, offset: int) -> Iterator[Piece]:
     walk = _members if codec in BY_STDLIB else _frames
     start: int | None = offset
     while start is not None:
@@ -174,10 +195,10 @@ def _members(raw: IO[bytes], codec: str, start: int) -> Generator[Piece, None, i
                 if not inner.eof:
                     data = raw.read(BLOCK_BYTES)
         except ERRORS:
-            yield Piece(start, b"", broken=True)
+            yield Piece(start, b"", broken=BROKEN)
             return _next_member(raw, codec, start + 1)
         if not inner.eof:
-            yield Piece(start, b"", broken=True)
+            yield Piece(start, b"", broken=BROKEN)
             return _next_member(raw, codec, start + 1)
         data = inner.unused_data or b""
         start = raw.tell() - len(data)
@@ -213,7 +234,7 @@ def _frames(raw: IO[bytes], codec: str, start: int) -> Generator[Piece, None, in
         except OSError:
             end = None
         if end is None or end > size:
-            yield Piece(start, b"", broken=True)
+            yield Piece(start, b"", broken=BROKEN)
             return _next_member(raw, codec, start + 1, dictionary)
         start = end
     return None

@@ -7,8 +7,7 @@ out: they are of the crawler's session and prove nothing. Bounded: a line has at
 all together HEADERS_BYTES; those that bear on permission are the last to go.
 """
 
-from urllib.parse import urlsplit
-
+from jobs.crawl.addresses import parts_of
 from jobs.crawl.headers import header_lines
 
 LINE_BYTES = 1 << 11
@@ -46,11 +45,10 @@ def is_robots_txt(url: str) -> bool:
     """Whether a site's rules for crawlers are found at this URL (RFC 9309, section 2.3)."""
     if not url.endswith("robots.txt") and "/robots.txt" not in url:
         return False
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme.lower() in ("http", "https") and parts.path == "/robots.txt"
+    parts = parts_of(url)
+    return parts is not None and (
+        parts.scheme.lower() in ("http", "https") and parts.path == "/robots.txt"
+    )
 
 
 def _cut(line: str) -> str:

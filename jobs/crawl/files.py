@@ -12,9 +12,9 @@ def whole(raw: IO[bytes], codec: str, url: str, kind: str, max_page_bytes: int) 
     """A file that is one document: `html` to extract from, or `text` to keep as it is."""
     parts: list[bytes] = []
     size = 0
-    broken = False
+    broken = ""
     for piece in pieces(raw, codec):
-        broken |= piece.broken
+        broken = broken or piece.broken
         size += len(piece.data)
         if size > max_page_bytes:
             detail = f"more than {max_page_bytes} bytes"
@@ -24,8 +24,7 @@ def whole(raw: IO[bytes], codec: str, url: str, kind: str, max_page_bytes: int) 
     body = b"".join(parts)
     mime = "text/html" if kind == "html" else "text/plain"
     if broken:
-        detail = "broken compression"
-        yield Record(0, 0, kind, url, mime=mime, size=size, reason=DAMAGED, detail=detail)
+        yield Record(0, 0, kind, url, mime=mime, size=size, reason=DAMAGED, detail=broken)
     elif is_binary(body):
         yield Record(0, 0, kind, url, size=size, reason=NOT_HTML_OR_TEXT, detail="binary content")
     else:

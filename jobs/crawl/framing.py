@@ -25,7 +25,8 @@ from jobs.crawl.record import RECORD_LENGTH, RECOVERED
 from jobs.crawl.stream import WINDOW_BYTES, Stream
 from jobs.crawl.trust import Trust, is_of_the_writer
 
-BROKEN = "broken compression"
+ENDS_WITHIN = "the file ends within the record"
+NOT_FOLLOWED = "not followed to its end: too many lengths before were wrong"
 TOO_LONG = "the length in the header is too long"
 UNPROVEN = "found behind damage, maybe in the body of a page: not taken for a record of this file"
 MEMBERS_AHEAD = 4
@@ -74,7 +75,7 @@ class _Walk:
             broken = self.stream.take_break(position, position, position + 1, -1)
             if broken:
                 self.trust.lost(position)
-                yield Frame(broken[1], damage=BROKEN)
+                yield Frame(broken.member, damage=broken.what)
                 continue
             if self.stream.at_end(position):
                 return
@@ -89,8 +90,8 @@ class _Walk:
             return self.no_record(position, position + 1, offset, "no record header here", {})
         lost = stream.take_break(position + 1, head.body, head.body, offset)
         if lost:
-            self.trust.lost(lost[0])
-            return Frame(offset, size=lost[0] - position, damage=BROKEN), lost[0]
+            self.trust.lost(lost.at)
+            return Frame(offset, size=lost.at - position, damage=lost.what), lost.at
         self.headers += 1
         self.all_began_members &= stream.starts_member(position)
         if head.length is None:
@@ -138,26 +139,28 @@ class _Walk:
         after = self.skip_blank(stop) if whole else stop
         broken = stream.take_break(body, after, body, offset)
         if broken:
-            self.trust.lost(broken[0])
-            return min(stop, broken[0]), BROKEN, ""
+            self.trust.lost(broken.at)
+            return min(stop, broken.at), broken.what, ""
         if whole and self.is_boundary(position, after):
             broken = stream.take_break(body, stop, stop, offset)
-            return (min(stop, broken[0]), BROKEN, "") if broken else (stop, "", "")
-        stream.again(body)
+            return (min(stop, broken.at), broken.what, "") if broken else (stop, "", "")
         if self.seems_by_record(position):
             found = self.next_record_member(position)
             broken = stream.take_break(body, stream.end() if found is None else found, body, offset)
             if broken:
-                self.trust.lost(broken[0])
-                return broken[0], BROKEN, ""
+                self.trust.lost(broken.at)
+                return broken.at, broken.what, ""
         else:
+            stream.again(body)
             found = self.form.next_head(stream, body, end)
             if found is None or not (proven and is_of_the_writer(head.fields)):
                 self.trust.lost(end, parent=proven)
         if found is not None and found < end:
             stream.take_break(body, found, found + 1, offset)
             return found, TOO_LONG, ""
-        return (stop, "", RECORD_LENGTH) if whole else (stop, "the file ends within the record", "")
+        if whole:
+            return stop, "", RECORD_LENGTH
+        return stop, ENDS_WITHIN if stream.at_end(stop) else NOT_FOLLOWED, ""
 
     def is_boundary(self, position: int, after: int) -> bool:
         """Whether a record that begins at `position` may end where these bytes follow."""
@@ -185,7 +188,7 @@ class _Walk:
         if not self.all_began_members or self.is_by_record or self.headers > 1:
             return self.all_began_members
         member = self.stream.next_member(position, position + LOOK_BYTES)
-        return member is not None and self.head(member) is not None
+        return member is not None and self.member_head(member) is not None
 
     def holds_one_each(self, position: int) -> bool:
         """Whether the members behind this one hold one record each; where there are none, whether
@@ -208,9 +211,14 @@ class _Walk:
     def next_record_member(self, position: int) -> int | None:
         """Where the next member begins that begins with a header."""
         member = self.stream.next_member(position)
-        while member is not None and self.head(member) is None:
+        while member is not None and self.member_head(member) is None:
             member = self.stream.next_member(member)
         return member
+
+    def member_head(self, member: int) -> Head | None:
+        """The header at a member's beginning, which may have been let go."""
+        self.stream.again(member)
+        return self.head(member)
 
     def head(self, position: int) -> Head | None:
         """The header that begins here."""

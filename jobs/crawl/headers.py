@@ -56,9 +56,10 @@ class Format:
 
 def header_lines(text: bytes) -> Iterator[tuple[str, str]]:
     """The `Name: value` lines of a header in order, names in lower case; a folded line continues
-    the one before, what is neither is left out."""
+    the one before, what is neither is left out. A line ends at LF alone: whatever else a library
+    takes for an end may stand in a URL that a page chose."""
     name, value = "", ""
-    for line in text.decode("utf-8", "replace").splitlines():
+    for line in text.decode("utf-8", "replace").split("\n"):
         if line[:1] in (" ", "\t") and name:
             value += " " + line.strip()
             continue

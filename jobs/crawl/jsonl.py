@@ -6,25 +6,31 @@ LineRecordReader does, so that every line belongs to exactly one part.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO
 
 from jobs.crawl.compressed import Piece, pieces, plain
-from jobs.crawl.record import DAMAGED, DETAIL_CHARS, TOO_LARGE, Record, caught
+from jobs.crawl.record import DAMAGED, DETAIL_CHARS, TOO_LARGE, TOO_MUCH_MEMORY, Record, caught
 from jobs.crawl.rows import row_record
+
+MOST_VALUES = 1 << 21
+"""A line has at most so many JSON values, which take some 60 to 100 bytes each."""
+STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+STRUCTURE = (b",", b"[", b"{")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line with its end; without its data where it is too long. `offset` counts decompressed
-    bytes; `broken`: the compression is, behind these bytes."""
+    bytes; `broken`: what is wrong with the compression behind these bytes."""
 
     offset: int
     data: bytes
     size: int
-    broken: bool = False
+    broken: str = ""
 
 
 def json_lines(
@@ -51,9 +57,11 @@ def _record(index: int, line: Line, url: str, max_page_bytes: int) -> Record:
     where = f"{url}#{line.offset}"
     base = Record(index, line.offset, "row", where, size=line.size, reason=DAMAGED)
     if line.broken:
-        return replace(base, kind="", detail="broken compression")
+        return replace(base, kind="", detail=line.broken)
     if line.size > _longest(max_page_bytes):
         return replace(base, reason=TOO_LARGE, detail=f"a line of {line.size} bytes")
+    if has_too_many_values(line.data):
+        return replace(base, reason=TOO_MUCH_MEMORY, detail=f"over {MOST_VALUES} JSON values")
     try:
         values = json.loads(line.data)
     except (ValueError, RecursionError) as error:
@@ -61,6 +69,21 @@ def _record(index: int, line: Line, url: str, max_page_bytes: int) -> Record:
     if not isinstance(values, dict):
         return replace(base, detail="no JSON object")
     return row_record(index, line.offset, line.size, values, url, max_page_bytes)
+
+
+def has_too_many_values(data: bytes) -> bool:
+    """Whether a line has more than MOST_VALUES strings and signs of structure outside of them; what
+    is inside of them is text, whatever it looks like."""
+    most = sum(map(data.count, (*STRUCTURE, b'"'))) if len(data) > MOST_VALUES else 0
+    if most <= MOST_VALUES:
+        return False
+    values, at = 0, 0
+    for string in STRING.finditer(data):
+        values += 1 + sum(data.count(sign, at, string.start()) for sign in STRUCTURE)
+        if values > MOST_VALUES:
+            return True
+        at = string.end()
+    return values + sum(data.count(sign, at) for sign in STRUCTURE) > MOST_VALUES
 
 
 def _longest(max_page_bytes: int) -> int:
@@ -99,7 +122,7 @@ def _lines(
             if end is not None and offset + size >= end and (stop or skipping):
                 return
         if piece.broken:
-            yield Line(offset, b"", size, broken=True)
+            yield Line(offset, b"", size, broken=piece.broken)
             offset, size = offset + size, 0
             kept.clear()
     if size and not skipping:

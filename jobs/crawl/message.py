@@ -1,10 +1,11 @@
 """An HTTP response as archives store it: status, headers, body with its encodings undone.
 
-Lenient as archives need it: writers often undo an encoding and leave its header, so a body that
-does not look encoded is taken as it is; one that begins right and then breaks is damaged. RFC 9110,
-RFC 9112.
+Lenient as archives need it: writers often undo an encoding and leave its header, so a body that is
+text, or does not begin as its encoding does, is taken as it is; one that begins right and then
+breaks is damaged. RFC 9110, RFC 9112.
 """
 
+import codecs
 import io
 import re
 import zlib
@@ -18,6 +19,12 @@ from jobs.crawl.headers import header_fields
 STATUS_LINE = re.compile(rb"(?:HTTP/\d(?:\.\d)?|ICY)[ \t]+(\d{3})\b[^\r\n]*(?:\r{0,4}\n|$)")
 CHUNK_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r{0,4}\n")
 BLANK_LINE = re.compile(rb"(?:\A|\r{0,4}\n)\r{0,4}\n")
+CODING = re.compile(r"[a-z0-9-]+")
+MOST_CODINGS = 5
+"""More of them are no page's: each costs the whole body once more."""
+CONTENT_RANGE = re.compile(r"bytes\s+0-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
+PROBE_BYTES = 4096
+CONTROLS = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})
 CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:+-]+)", re.IGNORECASE)
 
 
@@ -26,7 +33,8 @@ class Response:
     """status 0: no status line. `damage`: what is wrong with the body, of which `body` is the
     readable part. `head`: the status line and header lines as stored. `is_short`: the stored body,
     sent without any encoding, is shorter than its Content-Length; one whose encoding an archive's
-    writer undid, leaving the length, does not show it."""
+    writer undid, leaving the length, does not show it. `is_part`: the server sent a part of what
+    it has (status 206)."""
 
     status: int
     headers: Mapping[str, str]
@@ -35,6 +43,7 @@ class Response:
     too_large: bool = False
     head: bytes = b""
     is_short: bool = False
+    is_part: bool = False
 
 
 class TooLarge(Exception):
@@ -54,15 +63,17 @@ def response(block: bytes, limit_bytes: int) -> Response:
     try:
         if "chunked" in headers.get("transfer-encoding", "").lower():
             body_bytes, damage = dechunk(body_bytes)
-        for coding in reversed(
-            re.findall(r"[a-z0-9-]+", headers.get("content-encoding", "").lower())
-        ):
+        codings = CODING.findall(headers.get("content-encoding", "").lower())
+        if len(codings) > MOST_CODINGS:
+            codings, damage = [], damage or f"{len(codings)} content encodings, one in another"
+        for coding in reversed(codings):
             body_bytes, broken = decode(body_bytes, coding, limit_bytes)
             damage = damage or broken
     except TooLarge:
         return Response(int(line[1]), headers, b"", too_large=True, head=head)
     too_large = len(body_bytes) > limit_bytes
-    return Response(int(line[1]), headers, body_bytes, damage, too_large, head, is_short)
+    is_part = int(line[1]) == 206 and not _is_whole(headers.get("content-range", ""))
+    return Response(int(line[1]), headers, body_bytes, damage, too_large, head, is_short, is_part)
 
 
 def _parts(block: bytes, start: int) -> tuple[int, int]:
@@ -81,6 +92,12 @@ def is_shorter(headers: Mapping[str, str], stored_bytes: int) -> bool:
     return sizes and not encoded and stored_bytes < int(said)
 
 
+def _is_whole(content_range: str) -> bool:
+    """Whether a range is all that there is (RFC 9110, 14.4)."""
+    found = CONTENT_RANGE.fullmatch(content_range.strip())
+    return found is not None and int(found[1]) + 1 == int(found[2])
+
+
 def content_type(value: str) -> tuple[str, str]:
     """`text/html; charset=X` -> (`text/html`, `X`), empty where absent."""
     found = CHARSET.search(value)
@@ -90,7 +107,7 @@ def content_type(value: str) -> tuple[str, str]:
 def dechunk(body: bytes) -> tuple[bytes, str]:
     """The body without chunked framing and what is wrong with it; a body that does not start with a
     chunk is returned as it is."""
-    if not CHUNK_LINE.match(body):
+    if not _begins_with_chunk(body):
         return body, ""
     parts: list[bytes] = []
     at = 0
@@ -109,19 +126,33 @@ def dechunk(body: bytes) -> tuple[bytes, str]:
     ) else "the body ends before the last chunk"
 
 
+def _begins_with_chunk(body: bytes) -> bool:
+    """Whether the body begins with a size line and what it announces: a text may begin with a
+    number, but what it counts then ends in no line, or it stands on a line that a text has."""
+    line = CHUNK_LINE.match(body)
+    if line is None:
+        return False
+    end = line.end() + int(line[1], 16)
+    if end == line.end():
+        return not body[end:].strip()
+    if end > len(body):
+        return body[line.end() - 2 : line.end()] == b"\r\n"
+    return body[end : end + 1] in (b"\r", b"\n", b"")
+
+
 def decode(body: bytes, coding: str, limit_bytes: int) -> tuple[bytes, str]:
     """Undo one content coding: (decoded or as it was, what is wrong). Unknown codings change
     nothing. Raises TooLarge."""
     if coding in ("gzip", "x-gzip"):
         return _inflate(body, 31, limit_bytes) if body.startswith(b"\x1f\x8b") else (body, "")
+    if is_text(body):
+        return body, ""
     if coding == "deflate":
-        if _is_text(body):
-            return body, ""
         zlib_wrapped = (
             len(body) > 1 and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
         )
         return _inflate(body, 15 if zlib_wrapped else -15, limit_bytes)
-    if coding in ("br", "zstd") and body and not _is_text(body):
+    if coding in ("br", "zstd"):
         return _read(
             BrotliReader(io.BytesIO(body)) if coding == "br" else ZstdReader(io.BytesIO(body)),
             coding,
@@ -162,5 +193,21 @@ def _read(reader: BrotliReader | ZstdReader, coding: str, limit_bytes: int) -> t
     return b"".join(parts), ""
 
 
-def _is_text(body: bytes) -> bool:
-    return body.lstrip()[:1] in (b"<", b"{", b"[")
+def is_text(body: bytes) -> bool:
+    """Whether the body begins as UTF-8 or markup does, and has hardly a control byte in its first
+    kilobytes, of which compressed ones have many."""
+    head = body[:PROBE_BYTES]
+    if has_controls(head):
+        return False
+    if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"<", b"{", b"["):
+        return True
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def has_controls(head: bytes) -> bool:
+    """Whether bytes have more control bytes than a text may; a stray one is forgiven."""
+    return (len(head) - len(head.translate(None, CONTROLS))) * 100 > len(head)

@@ -13,7 +13,7 @@ from typing import IO
 
 from infra import storage
 from jobs.crawl.compressed import codec_of
-from jobs.crawl.kinds import HEAD_BYTES, PARQUET_MAGIC, kind_of
+from jobs.crawl.kinds import HEAD_BYTES, is_parquet, kind_of
 from jobs.crawl.parquet import footer
 
 
@@ -39,14 +39,15 @@ def ranges(uri: str, size_bytes: int, target_bytes: int) -> list[Range | None]:
     """
     if size_bytes <= target_bytes:
         return [None]
+    name = storage.base_name(uri)
     try:
         with storage.open_read(uri) as stream:
             head = stream.read(HEAD_BYTES)
             if not stream.seekable() or codec_of(head):
                 return [None]
-            if head.startswith(PARQUET_MAGIC):
+            if is_parquet(head, name):
                 bounds = _between_row_groups(stream, size_bytes, target_bytes)
-            elif kind_of(head, storage.base_name(uri)) == "jsonl" and head.strip():
+            elif kind_of(head, name) == "jsonl" and head.strip():
                 count = -(-size_bytes // max(target_bytes, 2 * HEAD_BYTES))
                 bounds = [size_bytes * part // count for part in range(count + 1)]
             else:

@@ -40,7 +40,7 @@ REASONS = {
     TOO_SLOW: "reading the page takes more processor time than `extract.max_page_seconds`, which "
     "may be raised, or its markup is built as no page is: too deep, too many attributes or options",
     TOO_MUCH_MEMORY: "reading the page takes more memory than `extract.max_page_memory_bytes`, "
-    "which may be raised, or it has over a million tags",
+    "which may be raised, or it has over a million tags, a JSON line over two million values",
     FAILED: "reading it raised an error that nobody foresaw, or crashed the parser (see `detail`)",
 }
 DETAIL_CHARS = 200
@@ -52,7 +52,7 @@ def said(error: Exception) -> str:
     return well_formed(text)[:DETAIL_CHARS]
 
 
-UNSPECIFIED, HTTP_LENGTH = "unspecified", "http_length"
+UNSPECIFIED, HTTP_LENGTH, HTTP_PART = "unspecified", "http_length", "http_part"
 RECORD_LENGTH, RECOVERED = "record_length", "recovered"
 
 TRUNCATED = {
@@ -61,6 +61,7 @@ TRUNCATED = {
     "disconnect": "the connection ended too early (WARC-Truncated)",
     UNSPECIFIED: "the archive's writer did not store all, for another reason (WARC-Truncated)",
     HTTP_LENGTH: "the stored body is shorter than the response's Content-Length",
+    HTTP_PART: "the server sent a part of what it has (status 206)",
     RECORD_LENGTH: "the record's length is too short: bytes follow that belong to no record",
     RECOVERED: "found by searching behind damage, whole by its own length (`jobs.crawl.trust`)",
 }

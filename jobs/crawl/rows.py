@@ -11,6 +11,10 @@ from jobs.crawl.record import DAMAGED, TOO_LARGE, Record
 COLUMNS = ("url", "text", "html", "date")
 
 
+class Long(int):
+    """Stands for a value that is longer than any page: its bytes."""
+
+
 def row_record(
     index: int, offset: int, size: int, values: Mapping[str, Any], url: str, max_page_bytes: int
 ) -> Record:
@@ -28,7 +32,9 @@ def row_record(
         _date(values.get("date")),
         size=size,
     )
-    content = text if isinstance(text, str) else html
+    content = text if isinstance(text, str | Long) else html
+    if isinstance(content, Long):
+        return replace(base, size=int(content), reason=TOO_LARGE, detail=f"{content:d} bytes")
     if isinstance(content, bytes):
         content = content.decode("utf-8", "replace")
     if not isinstance(content, str):

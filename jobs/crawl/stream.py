@@ -4,6 +4,7 @@ more in memory than a few windows."""
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from jobs.crawl.compressed import Piece
 
@@ -12,6 +13,14 @@ JUMP_BYTES = 1 << 22
 MOST_RETURNS = 8
 """How often bytes of a compressed file are decompressed a second time, so that a file full of wrong
 lengths costs no more than this many readings."""
+
+
+class Break(NamedTuple):
+    """Where bytes were lost: the position, the offset of the broken member, what is wrong."""
+
+    at: int
+    member: int
+    what: str
 
 
 class Stream:
@@ -36,7 +45,7 @@ class Stream:
         self._returns = 0
         self._positions: list[int] = []
         self._offsets: list[int] = []
-        self._breaks: list[tuple[int, int]] = []
+        self._breaks: list[Break] = []
         self._start_at(0, 0)
 
     @property
@@ -64,7 +73,7 @@ class Stream:
                 self._positions.append(at)
                 self._offsets.append(piece.offset)
             if piece.broken:
-                self._breaks.append((at, piece.offset))
+                self._breaks.append(Break(at, piece.offset, piece.broken))
             self._buffer += piece.data
             surplus = len(self._buffer) - self._window_bytes
             if surplus > self._window_bytes // 2:
@@ -97,7 +106,7 @@ class Stream:
         index = bisect_right(self._positions, position) - 1
         start, offset = self._positions[index], self._offsets[index]
         del self._positions[index:], self._offsets[index:]
-        self._breaks = [entry for entry in self._breaks if entry[1] < offset]
+        self._breaks = [entry for entry in self._breaks if entry.member < offset]
         self._start_at(start, offset)
 
     def release(self, position: int) -> None:
@@ -115,7 +124,9 @@ class Stream:
 
     def at_end(self, position: int) -> bool:
         """Whether there is nothing at or after `position`, neither bytes nor damage."""
-        return not self.fill(position + 1) and not any(at >= position for at, _ in self._breaks)
+        return not self.fill(position + 1) and not any(
+            entry.at >= position for entry in self._breaks
+        )
 
     def match(
         self, pattern: re.Pattern[bytes], position: int, reach: int
@@ -167,17 +178,15 @@ class Stream:
                 return None
         return self._positions[index]
 
-    def take_break(self, start: int, end: int, sure: int, offset: int) -> tuple[int, int] | None:
-        """Report, once, bytes lost to broken compression in [start, end]: (position, offset of the
-        broken member).
+    def take_break(self, start: int, end: int, sure: int, offset: int) -> Break | None:
+        """Report, once, bytes lost to broken compression in [start, end].
 
         From position `sure` on, only a break of the member at `offset` counts: others belong to the
         record that follows.
         """
         self.fill(end)
         for entry in self._breaks:
-            at, member = entry
-            if start <= at <= end and (at < sure or member == offset):
+            if start <= entry.at <= end and (entry.at < sure or entry.member == offset):
                 self._breaks.remove(entry)
                 return entry
         return None
@@ -185,7 +194,7 @@ class Stream:
     def break_at(self, position: int) -> int | None:
         """Offset of a member that broke exactly here, unless it was taken."""
         self.fill(position + 1)
-        return next((member for at, member in self._breaks if at == position), None)
+        return next((entry.member for entry in self._breaks if entry.at == position), None)
 
     def end(self) -> int:
         """The position after the last byte: of an uncompressed file, or of what was read so far."""

@@ -9,13 +9,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from infra.bounded import BudgetError, Crashed, OverMemory, OverTime
 from infra.errors import GristmillError
 from infra.show import well_formed
+from jobs.crawl.addresses import parts_of
 from jobs.crawl.archives import HTML_TYPES
 from jobs.crawl.record import EMPTY, FAILED, TOO_MUCH_MEMORY, TOO_SLOW, Origin, Record, said
 from jobs.page.reading import Page, Read, read_page
@@ -156,8 +156,5 @@ def doc_id(url: str, payload: bytes) -> bytes:
 
 def domain_of(url: str) -> str:
     """The URL's host in lower case, without `www.` and port; empty where it has none."""
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-    return host.removeprefix("www.")
+    parts = parts_of(url)
+    return ((parts and parts.hostname) or "").removeprefix("www.")

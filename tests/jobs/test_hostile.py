@@ -5,6 +5,7 @@ so that the growth of memory is its own. The bounds are several times what was m
 """
 
 import gzip
+import io
 import json
 import random
 import subprocess
@@ -14,7 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from tests.jobs.crawl.archive_files import warc_record
 
@@ -61,10 +65,34 @@ def encoded(coding: str, body: bytes) -> bytes:
     return warc_record(1, block=HTML + f"Content-Encoding: {coding}\r\n\r\n".encode() + body)
 
 
+def nested(body: bytes, number: int) -> bytes:
+    """The body in so many gzip streams, one in another."""
+    for _ in range(number):
+        body = gzip.compress(body, 0)
+    return body
+
+
+def one_value(size: int, rows: int) -> bytes:
+    """A Parquet table with one value in its dictionary and so many rows."""
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["a" * size]))
+    out = io.BytesIO()
+    table = pa.table({"text": text})
+    pq.write_table(table, out, compression="zstd", dictionary_pagesize_limit=1 << 30)
+    return out.getvalue()
+
+
 def brotli_zeros() -> bytes:
     """100 MB of zeros as fastwarc reads Brotli: meta-blocks that repeat one letter."""
     brotli = pytest.importorskip("brotli")
     return bytes(brotli.compress(bytes(100 * MIB)))
+
+
+def runs(head: bytes, number: int) -> bytes:
+    """Zstandard: a frame with that beginning, one of so many blocks of 128 KiB in 4 bytes each
+    (RFC 8878, 3.1.1.2: RLE blocks)."""
+    blocks = [(n == number - 1) | 1 << 1 | 1 << 20 for n in range(number)]
+    runs = b"".join(block.to_bytes(3, "little") + b"a" for block in blocks)
+    return zstandard.compress(head) + b"\x28\xb5\x2f\xfd\x00\x38" + runs
 
 
 def chunked(size: int, number: int) -> bytes:
@@ -111,11 +139,24 @@ ROWS = {
     ),
     "a brotli bomb": Row(lambda: encoded("br", brotli_zeros()), {"too_large": 1}, 5, 200),
     "a file that is a gzip bomb": Row(
-        lambda: gzip.compress(warc_record(1, block=HTML + b"\r\n" + bytes(200 * MIB))),
-        {"too_large": 1},
+        lambda: (
+            gzip.compress(warc_record(1, block=HTML + b"\r\n" + bytes(200 * MIB)))
+            + gzip.compress(warc_record(2))
+        ),
+        {"too_large": 1, "kept": 1},
         10,
         500,
         "x.warc.gz",
+    ),
+    "200 KB that are 6.5 GB": Row(
+        lambda: runs(b"WARC/1.0\r\nWARC-Type: response\r\n", 50_000),
+        {"damaged": 2},
+        15,
+        500,
+        "x.warc.zst",
+    ),
+    "200 KB that are a line of 6.5 GB": Row(
+        lambda: runs(b'{"text": "', 50_000), {"damaged": 1}, 5, 200, "x.jsonl.zst"
     ),
     "1,000,000 chunks": Row(lambda: chunked(1, 1_000_000), {"kept": 1}, 10, 500),
     "a chunk that says it has 4 GB": Row(
@@ -141,6 +182,26 @@ ROWS = {
         5,
         100,
         "x.jsonl",
+    ),
+    "a host of 120,000 marks": Row(
+        lambda: json.dumps({"url": "http://a" + "\u0300\u0316" * 60_000, "text": TEXT}).encode(),
+        {"kept": 1},
+        5,
+        100,
+        "x.jsonl",
+    ),
+    "a line of 13,000,000 empty lists": Row(
+        lambda: b'{"text":"x","z":[' + b"[]," * 13_000_000 + b"[]]}",
+        {"too_much_memory": 1},
+        5,
+        200,
+        "x.jsonl",
+    ),
+    "500 encodings": Row(
+        lambda: encoded(",".join(["gzip"] * 500), nested(b"a" * MIB, 500)), {"damaged": 1}, 5, 100
+    ),
+    "3 KB of Parquet that are 25 GB": Row(
+        lambda: one_value(100 * MIB, 256), {"too_large": 10, "damaged": 246}, 10, 900, "x.parquet"
     ),
     "9 MB of gzip magics": Row(
         lambda: b"\x1f\x8b\x08" * 3_000_000, {"damaged": 1}, 5, 100, "x.warc.gz"

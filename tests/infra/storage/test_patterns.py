@@ -1,6 +1,8 @@
 """What a user's input names: globs, directories and files, on a disk and on S3."""
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +56,52 @@ def test_a_file_with_a_glob_sign_in_its_name_is_found(root: str) -> None:
 def test_a_pattern_that_names_nothing_is_an_error(crawl: str, wrong: str) -> None:
     with pytest.raises(UsageError, match=f"^{re.escape(crawl + wrong)}: "):
         storage.expand(crawl + wrong)
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A folder with links to a file, to a folder beside it, and to itself in three ways."""
+    top = tmp_path / "crawl"
+    for name in ("crawl/a/x.warc", "beside/y.warc", "beside/deep/z.warc"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"12")
+    links = {
+        **{"crawl/link.warc": "a/x.warc", "crawl/chain.warc": "link.warc"},
+        **{"crawl/beside": "../beside", "crawl/again": "../beside/deep", "beside/up": "../crawl"},
+        **{"crawl/a/loop": ".", "crawl/a/top": "..", "crawl/.hidden": "a/x.warc"},
+    }
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    return top
+
+
+def test_a_link_to_a_file_is_one_and_a_circle_has_an_end(linked: Path) -> None:
+    found = {info.uri: info for info in storage.expand(str(linked))}
+    names = sorted(os.path.relpath(uri, linked) for uri in found)
+    assert names == ["a/x.warc", "again/z.warc", "beside/y.warc", "chain.warc", "link.warc"]
+    assert all(info.size_bytes == 2 for info in found.values())
+    link, file = found[str(linked / "link.warc")], found[str(linked / "a/x.warc")]
+    assert link.modified == file.modified
+
+
+def test_what_lies_above_is_found_once_by_a_link_to_it(linked: Path) -> None:
+    (linked / "above").symlink_to("..")
+    (linked / "other").symlink_to("../beside")
+    names = [os.path.realpath(info.uri) for info in storage.expand(str(linked))]
+    files = [name for name in names if not name.endswith("x.warc")]
+    assert sorted(os.path.basename(name) for name in files) == ["y.warc", "z.warc"]
+
+
+def test_a_glob_matches_links_to_files_too(linked: Path) -> None:
+    found = storage.expand(str(linked / "*.warc"))
+    assert [os.path.basename(info.uri) for info in found] == ["chain.warc", "link.warc"]
+    found = storage.expand(str(linked / "[!.]*"))
+    assert [os.path.basename(info.uri) for info in found] == ["chain.warc", "link.warc"]
+
+
+@pytest.mark.parametrize("target", ["nothing", "broken.warc"])
+@pytest.mark.parametrize("pattern", ["", "*", "broken.warc"])
+def test_a_link_that_leads_nowhere_is_an_error(linked: Path, target: str, pattern: str) -> None:
+    (linked / "broken.warc").symlink_to(target)
+    with pytest.raises(UsageError, match=r"broken\.warc"):
+        storage.expand(str(linked / pattern))

@@ -89,6 +89,21 @@ def test_a_file_that_is_one_gzip_member_yields_what_is_before_the_damage(tmp_pat
     assert found[:10] == [str(n) for n in range(10)] and found[-1] == "damaged"
 
 
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_what_decompresses_without_end_is_cut_off_behind_what_was_read(
+    tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed, "FREE_BYTES", LIMIT)
+    sparse = warc_record(2, block=b"HTTP/1.1 200 OK\r\n\r\n" + b"<p>" + bytes(LIMIT // 2))
+    parts = [*map(warc_record, range(2)), sparse, warc_record(3)]
+    members = b"".join(map(COMPRESSIONS[compression], parts))
+    assert outcome(read(tmp_path, members)) == ["0", "1", "not_html_or_text", "3"]
+    endless = warc_record(4, block=bytes(1 << 26))
+    found = read(tmp_path, members + COMPRESSIONS[compression](endless))
+    assert outcome(found[:4]) == ["0", "1", "not_html_or_text", "3"]
+    assert {r.reason for r in found[4:]} == {"damaged"} and "stand for" in found[-1].detail
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

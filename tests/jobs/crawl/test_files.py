@@ -1,6 +1,7 @@
 """Crawl files of every kind, local and remote: which kind, and what a row, a text or nothing is."""
 
 import gzip
+import io
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from infra import storage
 from infra.storage import public_uri
 from jobs.crawl import Found, records
 from jobs.crawl.kinds import kind_of
-from tests.jobs.crawl.archive_files import COMPRESSIONS, outcome, read, warc_record
+from tests.jobs.crawl.archive_files import COMPRESSIONS, arc_record, outcome, read, warc_record
 
 
 def test_tables_pages_and_texts_are_read_by_content_then_name(tmp_path: Path) -> None:
@@ -42,7 +43,53 @@ def test_tables_pages_and_texts_are_read_by_content_then_name(tmp_path: Path) ->
     )
     (page,) = read(tmp_path, gzip.compress(b"<p>x"), "page.html.gz")
     assert (page.payload, page.mime) == (b"<p>x", "text/html")
-    assert kind_of(b"WARC/1.0\r\n", "misnamed.txt") == "warc"
+
+
+ARC = b"http://example.org/ %s text/html 120\nHTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "kind"),
+    [
+        (warc_record(1), "page", "warc"),
+        (warc_record(1), "page.warc.txt", "warc"),
+        (warc_record(1), "page.warc.html", "warc"),
+        (b"<p>", "joan.of.arc.html", "html"),
+        (b"filedesc://x.arc 0.0.0.0 20240501100000 text/plain 20\n", "x", "arc"),
+        (b"filedesc:// and no more", "x", "arc"),
+        (ARC % b"192.0.2.1 20240501100000", "x", "arc"),
+        (ARC % b"2001:db8::1 20240501100000", "x", "arc"),
+        (ARC % b"192.0.2.1 20240501", "x", "text"),
+        (ARC % b"there 20240501100000", "x", "text"),
+        (b"Reminder: meeting on 20240501 with 12\n", "notes", "text"),
+        (b"http: on 192.0.2.1 20240501100000 with 12\n", "notes", "text"),
+    ],
+)
+def test_what_a_file_is(head: bytes, name: str, kind: str) -> None:
+    assert kind_of(head, name) == kind
+
+
+TABLE = io.BytesIO()
+pq.write_table(pa.table({"url": ["https://evil.example/"], "text": ["False."]}), TABLE)
+DISGUISED = {
+    "WARC": warc_record(1),
+    "ARC": arc_record(1),
+    "ARC with its header": b"filedesc://x 0.0.0.0 20240501100000 text/plain 0\n\n" + arc_record(1),
+    "JSONL": b'{"url": "https://evil.example/", "text": "False."}',
+    "Parquet": TABLE.getvalue(),
+}
+
+
+@pytest.mark.parametrize("form", DISGUISED)
+@pytest.mark.parametrize("name", ["page.html", "page.htm", "notes.txt", "README.md"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_name_that_says_page_or_text_is_believed(
+    tmp_path: Path, form: str, name: str, packed: bool
+) -> None:
+    data = gzip.compress(DISGUISED[form]) if packed else DISGUISED[form]
+    (record,) = read(tmp_path, data, name)
+    assert record.url in (f"file:///{name}", "")
+    assert record.payload in (DISGUISED[form], b"") and record.text is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from jobs.crawl import Record
+from jobs.crawl import Record, archives, framing
 from tests.jobs.crawl.archive_files import (
     COMPRESSIONS,
     WRITER,
@@ -219,3 +219,31 @@ def test_nor_one_with_a_broken_member_that_holds_members_of_its_own(
     found = read(tmp_path, b"".join([*members[:2], bytes(page), *members[2:]]))
     assert EVIL not in kept_urls(found)
     assert kept_urls(found) >= {f"https://example.org/{n}" for n in range(6)}
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\v", "\f", "\x1c", "\x1e", "\r"])
+def test_no_sign_in_a_url_ends_a_header_line(tmp_path: Path, sign: str) -> None:
+    block = HTML + FOREIGN
+    page = warc_record(1, block=block)
+    url = f"https://example.org/1?{sign}Content-Length: {len(HTML)}"
+    page = page.replace(b"https://example.org/1", url.encode())
+    found = read(tmp_path, warc_record(0) + page + warc_record(2))
+    assert [r.url for r in found] == ["https://example.org/0", url, "https://example.org/2"]
+    assert found[1].size == len(block)
+
+
+@pytest.mark.parametrize("container", ["gz by record", "zst by record", "lz4 by record"])
+@pytest.mark.parametrize("wrong", [700, -700])
+def test_wrong_lengths_of_pages_larger_than_memory_cost_themselves_however_many(
+    tmp_path: Path, container: str, wrong: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "WINDOW_BYTES", 1 << 20)
+    monkeypatch.setattr(framing, "LOOK_BYTES", 1 << 20)
+    block = HTML + b"y" * (16 << 20)
+    pages = [warc_record(100 + n, block=block, length=len(block) + wrong) for n in range(12)]
+    parts = [part for n, page in enumerate(pages) for part in (page, warc_record(n))]
+    found = read(tmp_path, CONTAINERS[container](parts))
+    assert kept_urls(found) == {f"https://example.org/{n}" for n in range(12)}
+    assert {
+        r.detail for r in found if "ends within" in r.detail or "not followed" in r.detail
+    } == set()

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import tracemalloc
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.crawl import Found, Origin, records
+from jobs.crawl import Found, Origin, jsonl, parquet, records
 from jobs.crawl.bundles import SPLIT_BYTES
 from jobs.crawl.parquet import ROWS_BELIEVED
 from jobs.crawl.ranges import ranges
@@ -85,6 +86,31 @@ def test_a_line_of_150_megabytes_is_one_record_in_bounded_memory(tmp_path: Path,
 def test_a_line_nested_deeper_than_the_parser_goes_is_damaged(tmp_path: Path) -> None:
     found = read(tmp_path, b"[" * 200_000 + b'\n{"text": "one"}\n', "x.jsonl")
     assert [r.reason for r in found] == ["damaged", None]
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"1", b'""', b'"a"', b'{"a":1}'])
+def test_a_line_of_more_values_than_memory_holds_is_not_parsed(
+    tmp_path: Path, value: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl, "MOST_VALUES", 1 << 17)
+    line = b'{"text":"x","z":[' + b",".join([value] * jsonl.MOST_VALUES) + b"]}"
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(line + b'\n{"text": "one"}\n')
+    tracemalloc.start()
+    found = [record.reason for record in records(str(path))]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == ["too_much_memory", None]
+    assert peak < 4 * len(line)
+
+
+@pytest.mark.parametrize("text", ["a, b, [c] {d} ", '\\ "a", ', '{"a": [1, 2]},'])
+def test_signs_of_structure_in_a_text_are_text(tmp_path: Path, text: str) -> None:
+    text *= jsonl.MOST_VALUES // 2
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"url": "https://a", "text": text}))
+    (record,) = records(str(path), len(text))
+    assert record.text == text
 
 
 @given(
@@ -186,3 +212,69 @@ def test_a_value_that_is_none_is_missing_in_its_row_alone(tmp_path: Path) -> Non
 def test_a_table_without_texts_is_unreadable(tmp_path: Path, table: pa.Table) -> None:
     pq.write_table(table, tmp_path / "x.parquet")
     assert [r.reason for r in records(str(tmp_path / "x.parquet"))] == ["unreadable"]
+
+
+LONG = "a" * (2 * LIMIT)
+
+
+def _dictionary(rows: int, **options: object) -> bytes:
+    """A table of one value, named by so many rows."""
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([LONG]))
+    return _table(text, dictionary_pagesize_limit=1 << 30, **options)
+
+
+def _table(text: pa.Array, **options: object) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"text": text}), out, compression="zstd", **options)
+    return out.getvalue()
+
+
+BOMBS = {
+    "a dictionary": lambda: _dictionary(256, store_schema=False),
+    "a dictionary that stays one": lambda: _dictionary(256),
+    "prefixes": lambda: _table(
+        pa.array([LONG] * 256),
+        use_dictionary=False,
+        column_encoding={"text": "DELTA_BYTE_ARRAY"},
+    ),
+    "plain values": lambda: _table(pa.array([LONG] * 40), use_dictionary=False, write_batch_size=1),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_values_longer_than_a_page_are_rows_that_were_never_held_together(
+    tmp_path: Path, bomb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 4 * len(LONG))
+    path = tmp_path / "x.parquet"
+    path.write_bytes(BOMBS[bomb]())
+    before = pa.default_memory_pool().bytes_allocated()
+    most = 0
+    for record in records(str(path), LIMIT):
+        assert (record.reason, record.size) == ("too_large", len(LONG))
+        most = max(most, pa.default_memory_pool().bytes_allocated() - before)
+    assert record.index == pq.read_metadata(path).num_rows - 1
+    assert most < 16 * len(LONG)
+
+
+def test_a_table_that_stands_for_far_more_than_it_holds_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 4 * len(LONG))
+    monkeypatch.setattr(parquet, "most_bytes", lambda *of: 100 * len(LONG))
+    path = tmp_path / "x.parquet"
+    path.write_bytes(_dictionary(256))
+    found = list(records(str(path), 2 * len(LONG)))
+    kept = [record.reason for record in found].index("damaged")
+    assert len(found) == 256 and 90 < kept <= 100
+    assert {r.reason for r in found[kept:]} == {"damaged"} and "stand for" in found[-1].detail
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.binary()])
+def test_a_text_of_any_type_is_the_same_row(tmp_path: Path, kind: pa.DataType) -> None:
+    path = tmp_path / "x.parquet"
+    values = ["<p>one", None, "x" * (LIMIT + 1)]
+    pq.write_table(pa.table({"html": pa.array(values).cast(kind)}), path)
+    found = list(records(str(path), LIMIT))
+    assert [r.reason for r in found] == [None, "damaged", "too_large"]
+    assert found[0].payload == b"<p>one" and found[2].detail == f"{LIMIT + 1} bytes"

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.crawl import Origin, Record
+from jobs.crawl.evidence import is_robots_txt
 from jobs.page.document import SCHEMA, doc_id, document, domain_of
 
 ARTICLE = (
@@ -96,3 +98,14 @@ def test_any_payload_becomes_a_row_of_the_schema(payload: bytes, mime: str, char
 def test_the_domain_is_the_host_without_www() -> None:
     urls = ("https://www.Example.org:8080/a", "file:///x", "http://[bad", "")
     assert [domain_of(url) for url in urls] == ["example.org", "", "", ""]
+
+
+@pytest.mark.parametrize("start", ["http://", "//", "http:/\n/", " x://user:"])
+@pytest.mark.parametrize("end", ["", "/", "?x", "@example.org/robots.txt"])
+def test_what_is_longer_than_any_host_is_none(start: str, end: str) -> None:
+    marks = "a" + "\u0300\u0316" * 60_000
+    assert domain_of(start + marks + end) == ""
+    assert not is_robots_txt(start + marks + end)
+    assert domain_of(f"http://example.org/{marks}") == "example.org"
+    host = ".".join(["a" * 62] * 4)
+    assert domain_of(f"http://user:password@{host}:8080/") == host
