@@ -228,8 +228,8 @@ def expand(pattern: str) -> list[FileInfo]:
         ) from None
     if not found:
         raise UsageError(
-            f"{public_uri(pattern)}: no such file; give a file, a directory, a quoted glob, s3:// or"
-            " https://, or an artifact that `gristmill ls` shows"
+            f"{public_uri(pattern)}: no such file; give a file, a directory, a quoted glob, s3://"
+            " or https://, or an artifact that `gristmill ls` shows"
         )
     return found
 
