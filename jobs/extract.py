@@ -67,13 +67,13 @@ class ExtractParameters:
 def maps(task: Task) -> tuple[ShardMap, ...]:
     """Bundle to documents; its shards are built by `Extract`, not from rows."""
     given = identity_of(task.parameters)
-    return (ShardMap("extract", 2, given, (), KEPT, iter, libraries=LIBRARIES),)
+    return (ShardMap("extract", 3, given, (), KEPT, iter, libraries=LIBRARIES),)
 
 
 STEP = Step(
     name="extract",
     kind="documents",
-    version=3,
+    version=4,
     help="Crawl files to documents: decode, main content, language.",
     parameters=ExtractParameters,
     reads=(CRAWL,),
