@@ -5,10 +5,11 @@ make no sense become U+FFFD.
 
 Decided by a byte order mark; else by the zeros of UTF-16 and UTF-32; else UTF-8 where the bytes are
 valid UTF-8, since a text in another encoding practically never is (and headers lie), and where well
-formed sequences outnumber bad bytes (`OUTNUMBER`); else what the server or the page declares, if that is an encoding of the web (`jobs.text.labels`) and the bytes
-decode by it; else uchardet through resiliparse. Its names are taken as they are: its own mapping to
-WHATWG names turns every name it does not know, EUC-KR's among them, into UTF-8 (179 of 224 labelled
-files right; this way 221: tests/jobs/text/test_charset.py).
+formed sequences outnumber bad bytes (`OUTNUMBER`); else what the server or the page declares, if
+that is an encoding of the web (`jobs.text.labels`) and the bytes decode by it; else uchardet
+through resiliparse. Its names are taken as they are: its own mapping to WHATWG names turns every
+name it does not know, EUC-KR's among them, into UTF-8 (179 of 224 labelled files right; this way
+221: tests/jobs/text/test_charset.py).
 """
 
 import codecs
