@@ -20,7 +20,7 @@ PIECES = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}{1,256}|\p{N}{1,2}"
     r"| ?[^\s\p{L}\p{N}]{1,256}[\r\n]{0,256}|\s{0,256}[\r\n]|\s{1,256}(?!\S)|\s{1,256}"
 )
-"""No piece is longer than 515 characters: merges within one take quadratic time to learn, and the
+"""No piece is longer than 513 characters: merges within one take quadratic time to learn, and the
 expression's engine gives up on runs of ten million. Texts of people have no longer ones."""
 ANY_CHARACTER = r"[\s\S]"
 
