@@ -25,9 +25,9 @@ from infra.lake.shards import name_of
 from infra.manifest import Manifest
 
 BATCH_ROWS = 256
-BATCH_BYTES = 16 << 20
-"""Of a batch of several rows, which is about what its texts have: what works on texts takes up to
-24 times their size."""
+BATCH_BYTES = 4 << 20
+"""Of a batch of several rows, which is about what its texts have: what works on texts takes up to a
+hundred times their size."""
 ROW = "row"
 REASON = "reject_reason"
 DOCUMENTS = "documents"

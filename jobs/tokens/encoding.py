@@ -5,6 +5,7 @@ A document's tokens are one binary value: little-endian uint16 where the vocabul
 Special tokens that occur in a text are encoded as the plain characters they are.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 
@@ -32,6 +33,9 @@ ENCODED = pa.schema(
 Ids = NDArray[np.int32]
 Encode = Callable[[list[str]], Iterator[Ids]]
 UNKNOWN = -1
+PART_CHARS = 1 << 20
+"""What the library is given of a text at once: it takes up to 200 bytes of memory a byte."""
+BEFORE_SPACE = re.compile(r"(?<=\S)(?= )")
 CODE_POINTS = 0x110000
 PASSED = ("row", "row_id", "doc_id", "source")
 
@@ -103,8 +107,25 @@ def encode_batches(
 
 
 def _encoded(tokenizer: Tokenizer, texts: list[str]) -> Iterator[Ids]:
-    found = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    return (np.array(encoding.ids, np.int32) for encoding in found)
+    if all(len(text) <= PART_CHARS for text in texts):
+        for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False):
+            yield np.array(encoding.ids, np.int32)
+        return
+    for text in texts:
+        parts = (
+            tokenizer.encode_batch_fast([part], add_special_tokens=False) for part in cut(text)
+        )
+        yield np.concatenate([np.array(encoding.ids, np.int32) for (encoding,) in parts])
+
+
+def cut(text: str) -> Iterator[str]:
+    """The text in parts of about PART_CHARS that have the tokens of the whole, one after the other:
+    no piece of `PIECES` holds a space behind something else, and none looks back."""
+    start = 0
+    while found := BEFORE_SPACE.search(text, start + PART_CHARS):
+        yield text[start : found.start()]
+        start = found.start()
+    yield text[start:]
 
 
 def _table(ids: Mapping[int, int], size: int) -> Ids:
