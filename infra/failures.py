@@ -96,7 +96,8 @@ SIGNALS = {
     signal.SIGTERM: "somebody stopped it: run again to go on",
 }
 RAISED = re.compile(r"(Caused by: )?(?P<kind>[A-Za-z_][\w.$]*): (?P<said>\S.*)")
-KIND = re.compile("Error|Exception")
+KIND = re.compile(r"Error|Exception|\.[A-Z]\w*$")
+"""What names an exception: some have a name of their own, as `pyarrow.lib.ArrowInvalid`."""
 RANK = re.compile(r"^\[?rank\d+\]?:\s*")
 JAVA = ("Caused by: ", "org.", "java.", "javax.", "scala.", "com.")
 WRAPPERS = frozenset(

@@ -55,7 +55,7 @@ DOCUMENT = {
     "lang": "ISO 639-1, or 639-2 or -3 where there is none, or `unknown` (`jobs.text.language`);"
     " null for a rejected row",
     "lang_score": "how sure that is, 0 to 1; null for a rejected row",
-    "title": "title of the page, null without one",
+    "title": "title of the page, its first 2,000 characters; null without one",
     "extractor": "`resiliparse` for a page's main content, `verbatim` for text",
     "text": "the text that models learn from",
     "n_bytes": "bytes of the text in UTF-8",

@@ -114,14 +114,14 @@ def maps(task: Task) -> tuple[ShardMap, ...]:
     given = {name: getattr(p, name) for name in ("shingle_words", "bands", "rows", "seed")}
     sign = functools.partial(sign_batches, **given)
     return (
-        ShardMap("signatures", 2, given, READS, SIGNED, sign, layer=False, libraries=LIBRARIES),
+        ShardMap("signatures", 3, given, READS, SIGNED, sign, layer=False, libraries=LIBRARIES),
     )
 
 
 STEP = Step(
     name="dedup",
     kind="dedup",
-    version=3,
+    version=4,
     help="Remove exact and near duplicates.",
     parameters=DedupParameters,
     reads=(DOCUMENTS,),

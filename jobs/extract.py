@@ -29,7 +29,7 @@ from infra.parameters import identity_of, option, parameters
 from infra.step import CRAWL, DOCUMENTS, Launch, Rate, Step, Task
 from jobs.crawl import MAX_PAGE_BYTES, REASONS, Found, records
 from jobs.crawl.bundles import Bundle, Piece, bundles
-from jobs.page.document import OF_REJECTED, SCHEMA, batch_of, document
+from jobs.page.document import OF_REJECTED, SCHEMA, batches_of, document, size_of
 from jobs.page.reading import PAGE_BUDGET, page_reader
 from jobs.spark.documents import layer_files
 from jobs.spark.maps import Work, make_all, tally
@@ -169,9 +169,9 @@ class Extract:
         read = page_reader(self.budget)
         for record in records(piece.source.uri, self.max_page_bytes, piece.part, found):
             rows.append(document(record, piece.origin, self.min_chars, read))
-            size += rows[-1]["n_bytes"] + len(record.evidence)
+            size += size_of(rows[-1])
             if len(rows) >= ROWS_PER_GROUP or size >= BYTES_PER_GROUP:
-                yield batch_of(rows)
+                yield from batches_of(rows)
                 rows, size = [], 0
         if rows:
-            yield batch_of(rows)
+            yield from batches_of(rows)

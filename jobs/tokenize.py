@@ -76,14 +76,14 @@ def maps(task: Task) -> tuple[ShardMap, ...]:
     given = {"tokenizer": manifest.content, "tail": tail}
     reads = ("row_id", "doc_id", "source", "text")
     return (
-        ShardMap("encoded", 2, given, reads, ENCODED, encode, layer=False, libraries=LIBRARIES),
+        ShardMap("encoded", 3, given, reads, ENCODED, encode, layer=False, libraries=LIBRARIES),
     )
 
 
 STEP = Step(
     name="tokenize",
     kind="tokens",
-    version=3,
+    version=4,
     help="Documents to packed tokens in a seeded global order.",
     parameters=TokenizeParameters,
     reads=(DOCUMENTS, "tokenizer"),

@@ -22,8 +22,8 @@ from tokenizers import Tokenizer
 from infra import storage
 from infra.errors import GristmillError
 from infra.lake import WORK, Artifact
-from infra.lake.parquet import RowsFile, read
-from infra.lake.rows import Stack, read_rows, stacks_of
+from infra.lake.parquet import RowsFile, batches
+from infra.lake.rows import BATCH_ROWS, Stack, read_rows, stacks_of
 from infra.manifest import Counts, Manifest
 from infra.parameters import option, parameters
 from infra.step import DOCUMENTS, Launch, Rate, Step, Task
@@ -57,7 +57,7 @@ class TokenizerParameters:
 STEP = Step(
     name="tokenizer",
     kind="tokenizer",
-    version=2,
+    version=3,
     help="Train the tokenizer.",
     parameters=TokenizerParameters,
     reads=(DOCUMENTS,),
@@ -173,7 +173,8 @@ def draw_from(root: str, stack: Stack, folder: str, bound: int | None, seed: int
 
 def _texts(root: str, paths: list[str]) -> Iterator[str]:
     for path in paths:
-        yield from read(root, path, ["text"])["text"].to_pylist()
+        for rows in batches(root, path, ["text"], BATCH_ROWS):
+            yield from rows["text"].to_pylist()
 
 
 def characters(session: Session, stacks: list[Stack]) -> list[str]:

@@ -114,5 +114,14 @@ def batches(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a file in order, only these columns, in their order."""
     with storage.open_read(storage.join(root, path)) as stream:
-        for rows in pq.ParquetFile(stream).iter_batches(batch_rows, columns=list(columns)):
+        for rows in grouped_batches(pq.ParquetFile(stream), columns, batch_rows):
             yield rows.select(list(columns))
+
+
+def grouped_batches(
+    file: pq.ParquetFile, columns: Sequence[str], batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a file in order, never those of two row groups at once: these are bounded by
+    bytes, the library's batches by rows alone."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(batch_rows, row_groups=[group], columns=list(columns))

@@ -25,6 +25,9 @@ from infra.lake.shards import name_of
 from infra.manifest import Manifest
 
 BATCH_ROWS = 256
+BATCH_BYTES = 4 << 20
+"""Of a batch of several rows, which is about what its texts have: what works on texts takes up to a
+hundred times their size."""
 ROW = "row"
 REASON = "reject_reason"
 DOCUMENTS = "documents"
@@ -95,18 +98,18 @@ def read_rows(
 
     keyed       leave out what the steps that see all rows at once have dropped, give their columns
     judged      also give the rows that the last layer drops, and its `reject_reason`
-    batch_rows  rows looked at together; a batch has at most so many
+    batch_rows  rows looked at together; a batch has at most so many, and at most BATCH_BYTES or one
+                row
 
-    Only these columns are read, and the reasons. Raises GristmillError for a file with more or
-    fewer rows than the files before it left.
+    Only these columns are read, and the reasons, a row group at a time. Raises GristmillError for a
+    file with more or fewer rows than the files before it left.
     """
     with contextlib.ExitStack() as opened:
         files = [_Layer(opened, root, path) for path in stack.layers]
         readers = _chosen(files, columns)
         known = {ROW}.union(*(file.names for file in files))
         kept = _listings(root, stack, [n for n in columns if n not in known]) if keyed else []
-        for first in range(0, files[0].rows, batch_rows):
-            last = min(first + batch_rows, files[0].rows)
+        for first, last in files[0].ranges(batch_rows):
             found = pa.table({ROW: pa.array(np.arange(first, last, dtype=np.int32))})
             for reader in readers:
                 for name, values in reader.take(found.num_rows):
@@ -117,9 +120,20 @@ def read_rows(
                 found = listing.among(found)
             if found.num_rows:
                 names = [n for n in (ROW, *columns, REASON) if n in found.column_names]
-                yield from found.select(dict.fromkeys(names)).combine_chunks().to_batches()
+                for batch in found.select(dict.fromkeys(names)).combine_chunks().to_batches():
+                    yield from _halves(batch)
         for reader in readers:
             reader.require_end()
+
+
+def _halves(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The rows in batches of at most BATCH_BYTES, or of one row."""
+    if rows.nbytes <= BATCH_BYTES or rows.num_rows == 1:
+        yield rows
+        return
+    half = rows.num_rows // 2
+    yield from _halves(rows.slice(0, half))
+    yield from _halves(rows.slice(half))
 
 
 def _chosen(files: Sequence["_Layer"], columns: Sequence[str]) -> list["_Layer"]:
@@ -145,10 +159,19 @@ class _Layer:
         self.names: list[str] = self._file.schema_arrow.names
         self.rows: int = self._file.metadata.num_rows
 
+    def ranges(self, rows: int) -> Iterator[tuple[int, int]]:
+        """(first, last + 1) of at most so many rows of one row group, from the first row on."""
+        start = 0
+        for group in range(self._file.num_row_groups):
+            end = start + self._file.metadata.row_group(group).num_rows
+            for first in range(start, end, rows):
+                yield first, min(first + rows, end)
+            start = end
+
     def read(self, columns: list[str]) -> None:
         """Give these columns from now on."""
         self._columns = columns
-        self._batches = self._file.iter_batches(BATCH_ROWS, columns=columns)
+        self._batches = parquet.grouped_batches(self._file, columns, BATCH_ROWS)
         fields = self._file.schema_arrow
         self._schema = pa.schema([fields.field(name) for name in columns])
         self._waiting = pa.RecordBatch.from_pylist([], self._schema)

@@ -14,12 +14,12 @@ exactly (`jaccard`). Pure numpy and numba, no Spark.
 """
 
 import hashlib
-import unicodedata
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from jobs.text.normal import normalised
 from jobs.text.words import FNV_PRIME, Hashes, mix
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -60,9 +60,9 @@ def jaccard(left: Hashes, right: Hashes) -> float:
 
 def content_key(text: str) -> bytes:
     """16 bytes that are equal for texts equal up to compatibility forms, case and white space
-    (NFKC, casefold, runs of space)."""
-    normal = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    (`jobs.text.normal`)."""
+    normal = normalised(text).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(normal, digest_size=16).digest()
 
 
 @njit(cache=True)

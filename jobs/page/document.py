@@ -6,7 +6,7 @@ of one record, also memory that ran out, costs that record alone: it is rejected
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +52,9 @@ SCHEMA = pa.schema(
 """What each column says: `jobs.columns.DOCUMENT`."""
 OF_REJECTED = ("evidence", "reject_reason", "detail")
 """Columns that documents do not have."""
+STRINGS = [
+    field.name for field in SCHEMA if pa.types.is_string(field.type) and field.name != "text"
+]
 OVER_BUDGET: dict[type[BudgetError], str] = {
     OverTime: TOO_SLOW,
     OverMemory: TOO_MUCH_MEMORY,
@@ -120,23 +123,32 @@ def row(record: Record, origin: Origin, min_chars: int, read: Read) -> dict[str,
     }
 
 
-def batch_of(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:
-    """Rows as a batch of `SCHEMA`; one with a value that cannot be stored is rejected as
-    `failed`."""
-    try:
-        return pa.RecordBatch.from_pylist(list(rows), SCHEMA)
-    except Exception:
-        return pa.concat_batches([_stored(row) for row in rows])
+def size_of(row: dict[str, Any]) -> int:
+    """About how many bytes a row takes: those of its text, the letters of all others."""
+    others = (row[name] for name in STRINGS)
+    return int(row["n_bytes"]) + sum(len(value) for value in others if value)
 
 
-def _stored(row: dict[str, Any]) -> pa.RecordBatch:
+def batches_of(rows: Sequence[dict[str, Any]]) -> Iterator[pa.RecordBatch]:
+    """Rows as batches of `SCHEMA`, in their order: one, or as many as it takes where some cannot be
+    stored together. A row with a value that cannot be stored is rejected as `failed`."""
     try:
-        return pa.RecordBatch.from_pylist([row], SCHEMA)
+        made = [pa.RecordBatch.from_pylist(list(rows), SCHEMA)]
     except Exception as error:
-        names = ("row_id", "doc_id", "source", "warc_file", "warc_offset")
-        left = {name: row[name] for name in names} | dict.fromkeys(("n_bytes", "n_chars"), 0)
-        left |= {"n_words": 0, "reject_reason": FAILED, "detail": said(error)}
-        return pa.RecordBatch.from_pylist([left], SCHEMA)
+        half = len(rows) // 2
+        made = [] if half else [_without_its_values(rows[0], said(error))]
+    if made:
+        yield from made
+    else:
+        yield from batches_of(rows[:half])
+        yield from batches_of(rows[half:])
+
+
+def _without_its_values(row: dict[str, Any], detail: str) -> pa.RecordBatch:
+    names = ("row_id", "doc_id", "source", "warc_file", "warc_offset")
+    left = {name: row[name] for name in names} | dict.fromkeys(("n_bytes", "n_chars"), 0)
+    left |= {"n_words": 0, "reject_reason": FAILED, "detail": detail}
+    return pa.RecordBatch.from_pylist([left], SCHEMA)
 
 
 def content(record: Record, read: Read) -> Page:

@@ -24,14 +24,17 @@ PARTS_OF_NAMES = ["footer", "[role=dialog]", "[id*=comment]", *(f"[class*={n}]" 
 FEW_CHARS = 1000
 SHORT_CHARS = 250
 HIDDEN_RATIO = 2
+TITLE_CHARS = 2000
+"""The longest title of 4,177 real pages has 258."""
 
 
 def main_content(html: str) -> tuple[str, str]:
-    """(title, main text) of a page: paragraphs and list items on lines of their own, blank lines
-    between blocks. Never fails; both are empty for what cannot be parsed."""
+    """(title, main text) of a page: of a title its first TITLE_CHARS; paragraphs and list items on
+    lines of their own, blank lines between blocks. Never fails; both are empty for what cannot be
+    parsed."""
     try:
         tree = HTMLTree.parse(html)
-        title = " ".join((tree.title or "").split())
+        title = " ".join((tree.title or "").split())[:TITLE_CHARS].rstrip()
         text = _without(tree, PARTS_OF_NAMES)
         if len(text) < FEW_CHARS:
             more = _without(tree, WHOLE_NAMES)

@@ -43,7 +43,8 @@ TERMINALS = characters(f"{SENTENCE_TERMINAL} {TIBETAN}")
 LETTERS_THAT_END = characters(THAI_AND_LAO)
 LINE_ENDS = TERMINALS | LETTERS_THAT_END
 MOST_SCRIPTS = "\uffff"
-BEFORE_SPACE = re.compile("[.!?]+(?=[\\s\"'”’)\\]]|$)")
+BEFORE_SPACE = re.compile("[.!?](?=[\\s\"'”’)\\]]|$)")
+"""The last mark of a run: what is behind it decides."""
 ANYWHERE = TERMINALS - set(".!?")
 IN_USE = re.compile(f"[{''.join(sorted(c for c in ANYWHERE if c <= MOST_SCRIPTS))}]+")
 HISTORIC = re.compile(f"[{''.join(sorted(c for c in ANYWHERE if c > MOST_SCRIPTS))}]+")

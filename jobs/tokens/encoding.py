@@ -5,16 +5,17 @@ A document's tokens are one binary value: little-endian uint16 where the vocabul
 Special tokens that occur in a text are encoded as the plain characters they are.
 """
 
-from collections.abc import Iterator
-from functools import lru_cache
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from infra.errors import GristmillError
-from jobs.tokens.vocabulary import NO_END, token_bytes
+from jobs.tokens.vocabulary import NO_END, byte_symbols, token_bytes
 
 ENCODED = pa.schema(
     [
@@ -29,6 +30,13 @@ ENCODED = pa.schema(
         ("n_bytes", pa.int32()),
     ]
 )
+Ids = NDArray[np.int32]
+Encode = Callable[[list[str]], Iterator[Ids]]
+UNKNOWN = -1
+PART_CHARS = 1 << 20
+"""What the library is given of a text at once: it takes up to 200 bytes of memory a byte."""
+BEFORE_SPACE = re.compile(r"(?<=\S)(?= )")
+CODE_POINTS = 0x110000
 PASSED = ("row", "row_id", "doc_id", "source")
 
 
@@ -38,12 +46,25 @@ def dtype_of(vocab_size: int) -> str:
 
 
 @lru_cache(maxsize=2)
-def load_tokenizer(tokenizer_json: str) -> tuple[Tokenizer, NDArray[np.int64]]:
-    """The tokenizer, taking special tokens in texts as plain characters, and (vocab_size,) bytes a
-    token stands for."""
+def load_tokenizer(tokenizer_json: str) -> tuple[Encode, NDArray[np.int64]]:
+    """What turns texts into ids, taking special tokens in them as plain characters, and
+    (vocab_size,) bytes a token stands for.
+
+    Where every token is a byte or a character its id is looked up. The library would keep 94 bytes
+    of memory for each.
+    """
     tokenizer = Tokenizer.from_str(tokenizer_json)
-    tokenizer.encode_special_tokens = True
-    return tokenizer, np.array(token_bytes(tokenizer), np.int64)
+    vocabulary, sizes = tokenizer.get_vocab(), token_bytes(tokenizer)
+    if isinstance(tokenizer.model, models.WordLevel):
+        characters = {ord(character): index for character, index in vocabulary.items()}
+        encode = partial(_looked_up, _table(characters, CODE_POINTS), "utf-32-le", "<u4")
+    elif max(sizes) == 1:
+        found = {byte: vocabulary[symbol] for byte, symbol in enumerate(byte_symbols())}
+        encode = partial(_looked_up, _table(found, 256), "utf-8", "u1")
+    else:
+        tokenizer.encode_special_tokens = True
+        encode = partial(_encoded, tokenizer)
+    return encode, np.array(sizes, np.int64)
 
 
 def encode_batches(
@@ -57,13 +78,15 @@ def encode_batches(
     n_bytes UTF-8 bytes of the text that the tokens stand for
     A document without a token keeps one row with n_tokens = 0 and no end of text.
     """
-    tokenizer, sizes = load_tokenizer(tokenizer_json)
+    encode, sizes = load_tokenizer(tokenizer_json)
     packed = np.dtype(dtype_of(len(sizes))).newbyteorder("<")
     for batch in batches:
         source_rows, parts, splits, tokens, n_tokens, n_bytes = [], [], [], [], [], []
-        for row, ids in enumerate(_ids(tokenizer, batch.column("text").to_pylist())):
+        for row, ids in enumerate(
+            encode([text or "" for text in batch.column("text").to_pylist()])
+        ):
             if len(ids) and eos_id != NO_END:
-                ids = np.append(ids, eos_id)
+                ids = np.append(ids, np.int32(eos_id))
             for part, (split, piece) in enumerate(_parts(ids, tail)):
                 source_rows.append(row)
                 parts.append(part)
@@ -83,19 +106,51 @@ def encode_batches(
         yield pa.RecordBatch.from_arrays(columns, schema=ENCODED)
 
 
-def _ids(tokenizer: Tokenizer, texts: list[str | None]) -> Iterator[NDArray[np.int64]]:
-    try:
-        encodings = tokenizer.encode_batch_fast(
-            [text or "" for text in texts], add_special_tokens=False
+def _encoded(tokenizer: Tokenizer, texts: list[str]) -> Iterator[Ids]:
+    if all(len(text) <= PART_CHARS for text in texts):
+        for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False):
+            yield np.array(encoding.ids, np.int32)
+        return
+    for text in texts:
+        parts = (
+            tokenizer.encode_batch_fast([part], add_special_tokens=False) for part in cut(text)
         )
-    except Exception as error:  # the library raises nothing narrower
-        raise GristmillError(
-            f"tokenize: {error}; a chars tokenizer only knows the characters of its own documents"
-        ) from None
-    return (np.array(encoding.ids, np.int64) for encoding in encodings)
+        yield np.concatenate([np.array(encoding.ids, np.int32) for (encoding,) in parts])
 
 
-def _parts(ids: NDArray[np.int64], tail: float) -> list[tuple[str | None, NDArray[np.int64]]]:
+def cut(text: str) -> Iterator[str]:
+    """The text in parts of about PART_CHARS that have the tokens of the whole, one after the other:
+    no piece of `PIECES` holds a space behind something else, and none looks back."""
+    start = 0
+    while found := BEFORE_SPACE.search(text, start + PART_CHARS):
+        yield text[start : found.start()]
+        start = found.start()
+    yield text[start:]
+
+
+def _table(ids: Mapping[int, int], size: int) -> Ids:
+    """(size,) the id of each code, UNKNOWN where it has none."""
+    table = np.full(size, UNKNOWN, np.int32)
+    table[list(ids)] = list(ids.values())
+    return table
+
+
+def _looked_up(table: Ids, charset: str, code: str, texts: list[str]) -> Iterator[Ids]:
+    """The id of each code of the texts in this charset. Raises GristmillError for an unknown one:
+    bytes are all known."""
+    for text in texts:
+        codes = np.frombuffer(text.encode(charset), code)
+        found = table[codes]
+        if UNKNOWN in found:
+            character = chr(codes[found == UNKNOWN][0])
+            raise GristmillError(
+                f"tokenize: the tokenizer has no token for {character!r}; a chars tokenizer only"
+                " knows the characters of its own documents"
+            )
+        yield found
+
+
+def _parts(ids: Ids, tail: float) -> list[tuple[str | None, Ids]]:
     if not tail or not len(ids):
         return [(None, ids)]
     cut = int(len(ids) * (1 - tail))

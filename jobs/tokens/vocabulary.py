@@ -17,9 +17,11 @@ from infra.errors import GristmillError
 END_OF_TEXT = "<|endoftext|>"
 NO_END = -1
 PIECES = (
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,2}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}{1,256}|\p{N}{1,2}"
+    r"| ?[^\s\p{L}\p{N}]{1,256}[\r\n]{0,256}|\s{0,256}[\r\n]|\s{1,256}(?!\S)|\s{1,256}"
 )
+"""No piece is longer than 513 characters: merges within one take quadratic time to learn, and the
+expression's engine gives up on runs of ten million. Texts of people have no longer ones."""
 ANY_CHARACTER = r"[\s\S]"
 
 

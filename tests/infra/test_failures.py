@@ -35,6 +35,11 @@ ValueError: bad page
   at org.apache.spark.api.python.BasePythonRunner
 org.apache.spark.SparkException: Job aborted
 java.io.IOException: gone"""
+LIBRARY = """[PYTHON_EXCEPTION] An exception was thrown from the Python worker: Traceback
+  File "pyarrow/error.pxi", line 92, in pyarrow.lib.check_status
+pyarrow.lib.ArrowInvalid: offset overflow while concatenating arrays
+ SQLSTATE: 38000
+"""
 SAVER = """CheckpointException ranks:dict_keys([0])
 Traceback (most recent call last): (RANK 0)
   File "/x/storage.py", line 92, in write_data
@@ -54,6 +59,7 @@ pyspark.errors.exceptions.base.PySparkRuntimeError: [JAVA_GATEWAY_EXITED] Java g
         (JAVA, "IllegalArgumentException: requirement failed: the deepest"),
         (SHUFFLE, "IOException: No space left on device"),
         (WORKER, "ValueError: bad page"),
+        (LIBRARY, "ArrowInvalid: offset overflow while concatenating arrays"),
         (SAVER, "OSError: [Errno 28] No space left on device"),
         (JVM_GONE, "PySparkRuntimeError: [JAVA_GATEWAY_EXITED] Java gateway process"),
         ("infra.errors.UsageError: wrong\nOSError: No space left on device", "UsageError: wrong"),

@@ -67,6 +67,7 @@ def test_a_group_ends_at_so_many_rows_or_bytes(root: str, monkeypatch: pytest.Mo
         for _ in range(5):
             file.write(rows(0, 1))
     assert groups_of(root) == [2, 2, 1]
+    assert [batch.num_rows for batch in batches(root, PATH, ["shard"], 10)] == [2, 2, 1]
 
 
 def test_other_columns_are_left_out_and_types_are_the_schemas(root: str) -> None:

@@ -259,7 +259,7 @@ def test_a_column_that_a_later_layer_has_is_not_read_from_the_earlier_one(root: 
 def test_without_the_steps_that_saw_all_rows_their_files_are_not_read(root: str) -> None:
     stack = dataclasses.replace(two_layers(root), keyed=("dedup/default/x/gone.parquet",))
     found = list(read_rows(root, stack, ["a"], keyed=False))
-    assert [batch.num_rows for batch in found] == [3]
+    assert sum(batch.num_rows for batch in found) == 3
     with pytest.raises(FileNotFoundError):
         list(read_rows(root, stack, ["a"]))
 
@@ -291,6 +291,23 @@ def test_the_files_of_other_roles_are_no_layers(root: str) -> None:
     written.add("documents/default/x/report.parquet", [{"a": 4}], schema, -1, 0)
     (stack,) = written.stacks()
     assert (stack.layers, stack.keyed) == (("shards/extract/ab-1.parquet",), ())
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 1200), min_size=1, max_size=20))
+def test_a_batch_of_several_rows_is_bounded_by_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
+) -> None:
+    monkeypatch.setattr("infra.lake.rows.BATCH_BYTES", 1000)
+    written = Written(str(tmp_path / f"{next(FOLDERS)}"))
+    texts: list[Row] = [{"text": "x" * size} for size in sizes]
+    path = "shards/extract/ab-1.parquet"
+    written.add(path, texts, pa.schema([("text", pa.string())]), 0, 0)
+    found = list(read_rows(written.root, written.stacks()[0], ["text"]))
+    assert [row["text"] for batch in found for row in batch.to_pylist()] == [
+        row["text"] for row in texts
+    ]
+    assert all(batch.num_rows == 1 or batch.nbytes <= 1000 for batch in found)
 
 
 def test_a_large_shard_is_read_in_batches_of_any_size(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from jobs import crawl
 from jobs.crawl import Found, Origin, Record, records
 from jobs.crawl.bundles import Bundle, Piece
 from jobs.extract import Extract
-from jobs.page.document import SCHEMA, batch_of, document
+from jobs.page.document import SCHEMA, batches_of, document
 from tests.jobs.crawl.archive_files import arc_record, warc_record
 
 MODULES = (module.name for module in pkgutil.iter_modules(encodings.__path__))
@@ -248,6 +248,31 @@ def test_a_disk_that_fails_is_an_error_and_no_damage(
 def test_a_value_that_cannot_be_stored_costs_its_row_alone() -> None:
     rows = [document(Record(n, n, "row", text="x"), ORIGIN, 1) for n in range(3)]
     rows[1]["title"] = SURROGATE
-    stored = batch_of(rows).to_pylist()
+    stored = [row for batch in batches_of(rows) for row in batch.to_pylist()]
     assert [row["reject_reason"] for row in stored] == [None, "failed", None]
     assert stored[1]["row_id"] == rows[1]["row_id"] and "surrogates" in stored[1]["detail"]
+
+
+def test_a_title_that_no_page_has_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "x.html"
+    path.write_bytes(b"<title>" + b"many words " * 5000 + b"</title><p>some words</p>")
+    ((row,), _) = rows_of(path)
+    assert row["title"] == ("many words " * 5000)[:2000].rstrip()
+    assert row["text"] == "some words"
+
+
+@given(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 5000)), min_size=1, max_size=12))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_batch_ends_at_the_row_that_fills_it_whichever_its_long_strings_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lengths: list[tuple[int, int]]
+) -> None:
+    monkeypatch.setattr("jobs.extract.BYTES_PER_GROUP", 6000)
+    path = tmp_path / "x.jsonl"
+    pages = [{"url": "u" * url, "text": "t" * text} for url, text in lengths]
+    path.write_text("".join(json.dumps(page) + "\n" for page in pages))
+    piece = Piece(Source(str(path), path.name, path.stat().st_size, "0" * 64, "web"))
+    batches = list(Extract(Bundle((piece,)), LIMIT, 1).batches(piece, Found()))
+    assert sum(batch.num_rows for batch in batches) == len(pages)
+    for batch in batches:
+        rows = batch.slice(0, batch.num_rows - 1).to_pylist()
+        assert sum(len(row["url"]) + len(row["text"] or "") for row in rows) < 6000

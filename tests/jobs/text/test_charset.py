@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.text.charset import decode
+from jobs.text.charset import OUTNUMBER, decode
 from jobs.text.labels import BEYOND, BY_LABEL, declared_codec
 
 PYTHON_NAMES = {"MacCyrillic": "mac-cyrillic", "MacRoman": "mac-roman"}
@@ -21,6 +21,21 @@ NO_CODEC = {"EUC-TW"}
 MODULES = (module.name for module in pkgutil.iter_modules(encodings.__path__))
 CODECS = sorted({*aliases, *aliases.values(), *MODULES})
 """Every codec name that Python knows."""
+
+
+CJK = ("gb18030", "big5hkscs", "euc_jp", "cp932", "cp949")
+
+
+@pytest.fixture(scope="module")
+def labelled(shared: Path) -> list[tuple[str, bytes]]:
+    """(codec, bytes) of files whose encoding is known."""
+    found = []
+    with tarfile.open(next((shared / "data" / "enc").glob("*.tar.xz"))) as archive:
+        for member in archive:
+            folder = Path(member.name).parent.name
+            if member.isfile() and folder not in (*NO_CODEC, "chardet"):
+                found.append((codec_of(folder), archive.extractfile(member).read()))  # type: ignore[union-attr]
+    return found
 
 
 def codec_of(folder: str) -> str:
@@ -63,6 +78,38 @@ def test_a_few_bad_bytes_do_not_change_the_charset_of_a_page() -> None:
     assert charset == "utf-8" and decoded.startswith(text)
 
 
+@pytest.mark.parametrize("declared", ["utf-8", ""])
+@pytest.mark.parametrize(
+    ("before", "after"), [(b"\xe9", b""), (b"\xa9\x93\x94", b""), (b"", b"\xe2\x82")]
+)
+def test_a_text_is_utf8_while_its_sequences_outnumber_bad_bytes(
+    texts: dict[str, str], before: bytes, after: bytes, declared: str
+) -> None:
+    needed = OUTNUMBER[bool(declared)] * len(before)
+    tried = 0
+    for text in (text[:3000] for text in texts.values()):
+        if sum(not letter.isascii() for letter in text) > needed:
+            data = before + b" " + text.encode() + after
+            assert decode(data, declared) == (data.decode("utf-8", "replace"), "utf-8")
+            tried += 1
+    assert tried > 250
+
+
+def test_a_text_in_another_encoding_is_not_utf8_whatever_is_declared(texts: dict[str, str]) -> None:
+    tried = 0
+    for text in (text[:1000] for text in texts.values()):
+        for codec in ("cp1252", "cp1250", "cp1251", "koi8-r", "cp1253", "cp1256", "cp874", *CJK):
+            data = text.encode(codec, "ignore")
+            if len(data.decode(codec)) > 0.9 * len(text) and not data.isascii():
+                assert decode(data, "utf-8")[1] != "utf-8"
+                tried += 1
+    assert tried > 900
+
+
+def test_a_false_declaration_of_utf8_changes_nothing(labelled: list[tuple[str, bytes]]) -> None:
+    assert all(decode(data, "utf-8") == decode(data) for _, data in labelled)
+
+
 @given(st.binary(max_size=300), st.one_of(st.text(max_size=12), st.sampled_from(CODECS)))
 @settings(deadline=None, max_examples=500)
 def test_any_bytes_become_text_that_can_be_stored(data: bytes, declared: str) -> None:
@@ -96,18 +143,12 @@ def test_every_label_has_a_codec_that_decodes_any_bytes() -> None:
         assert bytes(range(256)).decode(codec, "replace")
 
 
-def test_labelled_legacy_encodings_are_told_apart(shared: Path) -> None:
-    right = total = 0
-    with tarfile.open(next((shared / "data" / "enc").glob("*.tar.xz"))) as archive:
-        for member in archive:
-            folder = Path(member.name).parent.name
-            if not member.isfile() or folder in (*NO_CODEC, "chardet"):
-                continue
-            data = archive.extractfile(member).read()  # type: ignore[union-attr]
-            truth = data.decode(codec_of(folder), "replace").lstrip("\ufeff").replace("\ufffd", "")
-            got = decode(data)[0].lstrip("\ufeff").replace("\ufffd", "")
-            total += 1
-            same = sum(a == b for a, b in zip(truth, got, strict=False))
-            right += same >= 0.995 * max(len(truth), len(got))
-    assert total == 224
+def test_labelled_legacy_encodings_are_told_apart(labelled: list[tuple[str, bytes]]) -> None:
+    right = 0
+    for codec, data in labelled:
+        truth = data.decode(codec, "replace").lstrip("\ufeff").replace("\ufffd", "")
+        got = decode(data)[0].lstrip("\ufeff").replace("\ufffd", "")
+        same = sum(a == b for a, b in zip(truth, got, strict=False))
+        right += same >= 0.995 * max(len(truth), len(got))
+    assert len(labelled) == 224
     assert right >= 221

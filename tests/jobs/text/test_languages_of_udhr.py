@@ -4,11 +4,6 @@ languages, none of which may be lost to a default rule.
 A text passes under the language that it is told to be, under its own, and as `unknown`.
 """
 
-import io
-import tarfile
-import zipfile
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
 
@@ -40,20 +35,6 @@ OWN_CODES = (
 )
 """ISO 639-3, by which the files are named: ISO 639-1."""
 ISO_639_1 = dict(pair.split(":") for pair in OWN_CODES.split())
-
-
-@pytest.fixture(scope="module")
-def texts(shared: Path) -> Texts:
-    """Text by the name of its file."""
-    with tarfile.open(shared / "data" / "text" / "text-en.tar.xz") as archive:
-        member = archive.extractfile("nltk/udhr2.zip")
-        assert member is not None
-        with zipfile.ZipFile(io.BytesIO(member.read())) as files:
-            return {
-                Path(name).stem: files.read(name).decode()
-                for name in sorted(files.namelist())
-                if name.endswith(".txt")
-            }
 
 
 def own_code(name: str) -> str:

@@ -1,9 +1,12 @@
 """Sentence ends of every script: Unicode's property, and what is typed in its stead."""
 
+import re
 import unicodedata
 
 import pytest
 import regex
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs.text.sentences import SENTENCE_TERMINAL, characters, count_sentences, ends_sentence
 
@@ -47,3 +50,8 @@ def test_a_line_ends_as_a_sentence_in_its_script(line: str) -> None:
 )
 def test_what_continues_or_closes_a_sentence_is_no_end(line: str) -> None:
     assert not ends_sentence(line)
+
+
+@given(st.text(st.sampled_from(".!?a \n\"')]”"), max_size=40))
+def test_marks_in_a_row_are_one_end_where_the_last_one_is(text: str) -> None:
+    assert count_sentences(text) == len(re.findall("[.!?]+(?=[\\s\"'”’)\\]]|$)", text))

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.errors import GristmillError
-from jobs.tokens.encoding import ENCODED, dtype_of, encode_batches
-from jobs.tokens.vocabulary import bytes_tokenizer, chars_tokenizer
+from jobs.tokens.encoding import ENCODED, PART_CHARS, cut, dtype_of, encode_batches
+from jobs.tokens.vocabulary import bytes_tokenizer, chars_tokenizer, train_bpe
 
 BYTES = bytes_tokenizer().to_str()
+BPE = train_bpe(["a bad ball' b a!! é.. a\n\n\nb  ab 55"] * 20, 300).to_str()
 
 
 def encoded(texts: list[str], tokenizer: str = BYTES, eos: int = 256, tail: float = 0.0) -> Any:
@@ -58,6 +59,29 @@ def test_a_tail_cuts_each_document_and_loses_nothing(texts: list[str], tail: flo
         if row["n_tokens"]:
             assert sides.get("train", 0) == int(row["n_tokens"] * (1 - tail))
             assert set(sides) <= {"train", "val"}
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("ab'll \t\n\r\x1c\x855!.é猫\u0301\u3000"), max_size=60))
+def test_a_long_text_has_the_tokens_of_its_parts(text: str) -> None:
+    (whole,) = encoded([text], BPE, 0)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("jobs.tokens.encoding.PART_CHARS", 3)
+        assert "".join(cut(text)) == text
+        assert encoded([text], BPE, 0) == [whole]
+
+
+def test_a_long_text_is_given_to_the_library_in_parts() -> None:
+    assert max(map(len, cut("some words " * 500_000))) < PART_CHARS + 10
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60))
+def test_ids_that_are_looked_up_are_the_librarys(text: str) -> None:
+    for tokenizer in (bytes_tokenizer(), train_bpe(["ab"], 257), chars_tokenizer(text or "a")):
+        (row,) = encoded([text], tokenizer.to_str(), -1)
+        tokenizer.encode_special_tokens = True
+        assert ids(row) == tokenizer.encode(text).ids
 
 
 def test_a_special_token_in_a_text_is_plain_text() -> None:

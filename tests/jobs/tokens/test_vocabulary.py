@@ -3,10 +3,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from infra.errors import GristmillError
 from jobs.tokens.vocabulary import (
+    PIECES,
     byte_symbols,
     bytes_tokenizer,
     chars_tokenizer,
@@ -22,6 +24,19 @@ TEXTS = [
     "\ttabs and  spaces ",
 ] * 5
 ALPHABET = "ab c\n\r\t é猫🎉<|>\u0301\u00a0"
+
+
+UNBOUNDED = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,2}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
+)
+RUNS = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "é", "猫", " ", "\n", "\r\n", "!", "5", "\u0301", "x."]),
+        st.integers(1, 600),
+    ),
+    max_size=6,
+).map(lambda runs: "".join(text * times for text, times in runs))
 
 
 def reopened(tokenizer: Tokenizer) -> Tokenizer:
@@ -83,3 +98,31 @@ def test_each_byte_has_a_printable_symbol_of_its_own() -> None:
 def test_a_tokenizer_of_another_kind_has_no_known_bytes() -> None:
     with pytest.raises(GristmillError, match="neither byte-level nor of characters"):
         token_bytes(Tokenizer(models.Unigram()))
+
+
+@given(st.text(max_size=80) | st.text("ab'll \t\n\r5!.é猫\u0301", max_size=200))
+def test_pieces_of_a_text_without_long_runs_are_as_without_a_bound(text: str) -> None:
+    unbounded = pre_tokenizers.Split(Regex(UNBOUNDED), "isolated")
+    bounded = pre_tokenizers.Split(Regex(PIECES), "isolated")
+    assert bounded.pre_tokenize_str(text) == unbounded.pre_tokenize_str(text)
+
+
+@given(RUNS)
+@settings(deadline=None)
+def test_no_piece_is_longer_than_merging_stands(text: str) -> None:
+    pieces = pre_tokenizers.Split(Regex(PIECES), "isolated").pre_tokenize_str(text)
+    assert "".join(piece for piece, _ in pieces) == text
+    assert max((len(piece) for piece, _ in pieces), default=0) <= 513
+
+
+@given(RUNS)
+@settings(deadline=None, max_examples=30)
+def test_transformers_gives_the_same_ids(text: str) -> None:
+    for tokenizer in (BPE, BYTES):
+        again = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(tokenizer.to_str()))
+        assert again(text)["input_ids"] == tokenizer.encode(text).ids
+
+
+def test_ten_million_spaces_in_a_row_can_be_learnt_from() -> None:
+    trained = train_bpe([" " * 10_100_000 + "a"], 300)
+    assert trained.decode(trained.encode(" " * 2000).ids) == " " * 2000
