@@ -155,7 +155,7 @@ def test_what_was_set_on_the_page_stays_when_it_is_deployed_again(
     body = {"active": True, "schedule": {"cron": "7 3 * * 1", "timezone": "Europe/Berlin"}}
     path = f"/deployments/{pipeline.id}/schedules/{schedule.id}"
     client._client.patch(path, json=body).raise_for_status()
-    parameters = {**pipeline.parameters, "name": "mine"}
+    parameters = {"parameters": pipeline.parameters["parameters"] | {"name": "mine"}}
     client._client.patch(
         f"/deployments/{pipeline.id}", json={"parameters": parameters}
     ).raise_for_status()
@@ -168,7 +168,7 @@ def test_what_was_set_on_the_page_stays_when_it_is_deployed_again(
         "7 3 * * 1",
         "Europe/Berlin",
     )
-    assert kept.parameters["name"] == "mine"
+    assert kept.parameters["parameters"]["name"] == "mine"
 
 
 def test_a_schedule_that_is_switched_on_fires_and_the_worker_makes_its_run(
@@ -185,7 +185,9 @@ def test_a_schedule_that_is_switched_on_fires_and_the_worker_makes_its_run(
         "tokenizer": {"type": "bytes"},
         "tokenize": {"val_fraction": 0.2, "split_by": "tail"},
     }
-    client._client.patch(f"/deployments/{ingest.id}", json={"parameters": said}).raise_for_status()
+    client._client.patch(
+        f"/deployments/{ingest.id}", json={"parameters": {"parameters": said}}
+    ).raise_for_status()
     every_minute = [{"active": True, "schedule": {"cron": "* * * * *"}}]
     made = client._client.post(f"/deployments/{ingest.id}/schedules", json=every_minute)
     made.raise_for_status()
