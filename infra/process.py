@@ -43,6 +43,8 @@ EVENT = b'{"event": '
 LOG_LINES = 200
 """Lines at the end of a log in which a failure's cause is looked for."""
 PR_SET_PDEATHSIG = 1
+OTHERS = 0o077
+"""The permissions that nobody but the user may have."""
 
 
 def emit(event: str, **fields: Any) -> None:
@@ -113,11 +115,26 @@ def output_of(command: Sequence[str]) -> str:
     return done.stdout.strip()
 
 
+def detached(command: Sequence[str], log: Path) -> int:
+    """Start a process that outlives this one, in a session of its own, without input; its output
+    goes to the log, this user's alone. Its id."""
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+        started = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    return started.pid
+
+
 def become(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> NoReturn:
     """End as another program that works in `folder`, with these variables besides this process's
     environment. Files that it makes are this user's alone."""
     sys.stdout.flush()
-    os.umask(0o077)
+    os.umask(OTHERS)
     os.chdir(folder)
     os.execve(command[0], list(command), {**os.environ, **environment})
 
@@ -164,6 +181,8 @@ class Child:
     log           file that receives the standard error and the output lines that are no events
     environment   what the child gets besides this process's environment
     inherited     open file numbers that it gets under the same numbers
+    folder        where it works; this process's own otherwise
+    private       whether files that it makes are this user's alone
     """
 
     def __init__(
@@ -172,10 +191,14 @@ class Child:
         log: Path,
         environment: Mapping[str, str] | None = None,
         inherited: Sequence[int] = (),
+        *,
+        folder: Path | None = None,
+        private: bool = False,
     ) -> None:
         self.command = list(command)
         self.log = log
         self.inherited = tuple(inherited)
+        self.folder, self.umask = folder, OTHERS if private else -1
         self.token = uuid.uuid4().hex
         given = {**os.environ, **(environment or {})}
         # A tree within a tree carries both tokens: whoever stops the outer one stops both.
@@ -203,6 +226,8 @@ class Child:
             stderr=self._log,
             env=environment,
             pass_fds=self.inherited,
+            cwd=self.folder,
+            umask=self.umask,
             # Ctrl-C in a terminal reaches the owner alone, which then stops the tree in its order.
             start_new_session=True,
         )
@@ -243,6 +268,10 @@ class Child:
     def wait(self) -> int:
         """The exit code, once the child has ended."""
         return self._process.wait()
+
+    def ended(self) -> int | None:
+        """The exit code; None while the child lives."""
+        return self._process.poll()
 
     def failure(self, what: str) -> GristmillError:
         """An error with the most telling line of the log, a remedy, and where the rest is.

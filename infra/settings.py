@@ -52,6 +52,11 @@ class Settings(BaseSettings):
         alias="GRISTMILL_SECRETS",
         description="file with the passwords of the servers on this machine",
     )
+    state: Path = Field(
+        Path("~/.local/state/gristmill/up.json"),
+        alias="GRISTMILL_STATE",
+        description="file in which `gristmill up` says what it has brought up",
+    )
     allow_local_addresses: bool = Field(
         False,
         alias="GRISTMILL_ALLOW_LOCAL_ADDRESSES",

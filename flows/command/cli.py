@@ -21,7 +21,7 @@ from typer.exceptions import TyperException
 from flows.chain.chain import chain, started_from
 from flows.chain.parameters import PipelineParameters
 from flows.chain.steps import STEPS, of_chain
-from flows.command import console, look, verify
+from flows.command import console, look, up, verify
 from flows.command.bars import follower
 from flows.command.demo import demo, demo_defaults, sample, sample_values
 from flows.command.making import execute, plan, run
@@ -178,6 +178,7 @@ app.add_typer(look.app)
 app.command()(serve)
 app.command("secrets")(where_secrets_are)
 app.add_typer(verify.app)
+app.add_typer(up.app)
 
 
 def main() -> None:

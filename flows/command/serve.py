@@ -7,27 +7,15 @@ Ctrl-C, and what it writes only this user can read.
 """
 
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from flows.command.said import LAKE, Root
+from flows.serving.pages import HOST, PORTS, Server, prefect_server
 from infra import secrets
 from infra.lake import Lake
 from infra.process import become
-
-HOST = "127.0.0.1"
-
-
-class Server(StrEnum):
-    """What can be served."""
-
-    PREFECT = "prefect"
-    MLFLOW = "mlflow"
-
-
-PORTS = {Server.PREFECT: 4200, Server.MLFLOW: 5000}
 
 
 def serve(
@@ -55,16 +43,3 @@ def where_secrets_are() -> None:
     """The file of the servers' passwords, made if it is missing: to source, or for --env-file."""
     secrets.of_user()
     typer.echo(secrets.where())
-
-
-def prefect_server(port: int, known: dict[str, str]) -> tuple[list[str], dict[str, str]]:
-    """Module and arguments of Prefect's server, and its environment."""
-    page = f"http://{HOST}:{port}"
-    environment = {
-        "PREFECT_SERVER_API_AUTH_STRING": known["PREFECT_API_AUTH_STRING"],
-        "PREFECT_API_AUTH_STRING": known["PREFECT_API_AUTH_STRING"],
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page,
-        "PREFECT_SERVER_UI_API_URL": f"{page}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }
-    return ["prefect", "server", "start", "--host", HOST, "--port", str(port)], environment

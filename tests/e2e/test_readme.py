@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,6 @@ NOT_RUN = {
     "make ": "makes .venv first: the demo that made this lake is what `make demo` calls",
     f"{GRISTMILL} demo --pages 200": "the lake under test is that of a smaller one",
     f"{GRISTMILL} run --input s3://": "names a bucket of the reader's; tests/e2e/test_s3.py",
-    "export ": "for the commands below it",
-    "set -a": "for the commands below it; tests/flows/command/test_serve.py reads the same file",
-    f"{GRISTMILL} serve ": "a server that stays; tests/flows/command/test_serve.py starts it",
-    ".venv/bin/prefect ": "servers that stay; tests/flows/test_flows.py makes the deployments",
 }
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^    (\S.*)$", re.MULTILINE)
@@ -64,6 +61,8 @@ def called(folder: Path, command: list[str]) -> str:
         "SPARK_MASTER": "local[2]",
         "PREFECT_HOME": str(folder / "prefect"),
         "GRISTMILL_LOGS": str(folder / "logs"),
+        "GRISTMILL_STATE": str(folder / "up.json"),
+        "GRISTMILL_SECRETS": str(folder / "servers.env"),
     }
     done = subprocess.run(
         command,
@@ -83,14 +82,15 @@ def gristmill(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the demo has made ./lake, and where the README's configuration lies."""
     made = tmp_path_factory.mktemp("readme")
     for block in of_kind("yaml"):
         for name in YAML_NAME.findall(block):
             (made / name).write_text(block)
     gristmill(made, *DEMO)
-    return made
+    yield made
+    gristmill(made, "down")
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if not reason(c)])
