@@ -24,5 +24,6 @@ def prefect_server(port: int, known: dict[str, str]) -> tuple[list[str], dict[st
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page,
         "PREFECT_SERVER_UI_API_URL": f"{page}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # seconds; SQLite on a busy machine
     }
     return ["prefect", "server", "start", "--host", HOST, "--port", str(port)], environment
