@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import IO
 
 from infra.errors import GristmillError, TransientError
-from infra.process import Piped, die_with_parent, piped
+from infra.owner import die_with_parent
+from infra.process import Piped, piped
 from infra.usage import peak_resident_bytes
 
 ADDRESS_SPACE_BUDGETS = 2

@@ -5,11 +5,10 @@ A child prints one JSON object a line for each event (`emit`); every other line 
 to its log file. `Child.stop` sends SIGTERM to the whole tree, waits, then SIGKILLs whatever is
 left, also what left the process group (torchrun's ranks live in sessions of their own): every
 process of the tree carries a token in its environment. What a child leaves behind when it ends is
-stopped too. A child that calls `die_with_parent` also goes when its owner is killed with -9.
+stopped too. A child that calls `infra.owner.die_with_parent` goes when its owner is killed with -9.
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -29,12 +28,11 @@ import psutil
 
 from infra.errors import GristmillError, TransientError, UsageError
 from infra.failures import SHOWN, ended_by_signal, failure, telling, with_log
+from infra.owner import PARENT
 from infra.private import private_file
 
 TOKEN = "GRISTMILL_TREE"
 """Environment variable: the tokens of the trees that a process is part of, outermost first."""
-PARENT = "GRISTMILL_PARENT"
-"""Environment variable: the id of the process that started the innermost of these trees."""
 GRACE_SECONDS = 30.0
 KILL_SECONDS = 5.0
 POLL_SECONDS = 0.02
@@ -42,7 +40,6 @@ EVENT = b'{"event": '
 """How a line that `emit` wrote begins; any other line is the child's own output."""
 LOG_LINES = 200
 """Lines at the end of a log in which a failure's cause is looked for."""
-PR_SET_PDEATHSIG = 1
 OTHERS = 0o077
 """The permissions that nobody but the user may have."""
 
@@ -80,30 +77,6 @@ def failure_of(event: Mapping[str, Any], log: Path) -> GristmillError:
         return UsageError(event["message"])
     kind = TransientError if event.get("transient") else GristmillError
     return kind(with_log(event["message"], log))
-
-
-def die_with_parent(sign: int = signal.SIGTERM) -> None:
-    """Ask the kernel to send `sign` to this process when its parent dies.
-
-    Called first thing in a child.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, sign)
-        # The kernel tells of deaths to come; the parent may have died before it was asked.
-        if owner_is_gone():
-            os.kill(os.getpid(), sign)
-
-
-def owner_is_gone() -> bool:
-    """Whether the process that started this one's tree has ended, reaped or not.
-
-    False for a process that no `Child` started.
-    """
-    owner = int(os.environ.get(PARENT, "0"))
-    try:
-        return owner != 0 and psutil.Process(owner).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def output_of(command: Sequence[str]) -> str:

@@ -18,8 +18,9 @@ from pathlib import Path
 from infra import storage
 from infra.errors import GristmillError
 from infra.manifest import SHORT, Counts, Manifest, digest_of
+from infra.owner import die_with_parent
 from infra.parameters import option, parameters
-from infra.process import die_with_parent, emit, emit_failure
+from infra.process import emit, emit_failure
 from infra.step import Launch, Rate, Step, Task
 from jobs.crawl.writing import warc
 from jobs.page.documentation import LIBRARIES, REASONS, chosen, modules, rendered

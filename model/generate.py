@@ -24,7 +24,8 @@ from torch import nn
 from infra import storage
 from infra.errors import GristmillError, UsageError
 from infra.lake import Artifact, Lake
-from infra.process import die_with_parent, emit, emit_failure
+from infra.owner import die_with_parent
+from infra.process import emit, emit_failure
 from model.checkpoint.final import read_model
 
 

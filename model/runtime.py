@@ -25,7 +25,8 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from infra.errors import GristmillError
 from infra.failures import failure_in
 from infra.manifest import Manifest
-from infra.process import die_with_parent, emit, emit_failure, owner_is_gone
+from infra.owner import die_with_parent, owner_is_gone
+from infra.process import emit, emit_failure
 from infra.step import Step, Task
 
 STORE = "GRISTMILL_PROCESS_STORE"

@@ -32,7 +32,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from flows.running.children import code_path, log_file
 from infra import secrets
-from infra.process import Child, die_with_parent, emit
+from infra.owner import die_with_parent
+from infra.process import Child, emit
 
 LOG = logging.getLogger("prefect.gristmill")
 """Prefect shows what its own loggers say."""

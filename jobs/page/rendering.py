@@ -21,7 +21,7 @@ import warnings
 from pathlib import Path
 from types import ModuleType
 
-from infra.process import die_with_parent
+from infra.owner import die_with_parent
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,16}\b")
 CODE = re.compile(r"^.*&lt;code object.*\n", re.MULTILINE)

@@ -17,7 +17,8 @@ from py4j.protocol import Py4JError
 
 from infra.errors import GristmillError, TransientError
 from infra.failures import ended_by_signal, failure_in
-from infra.process import die_with_parent, emit, emit_failure
+from infra.owner import die_with_parent
+from infra.process import emit, emit_failure
 from infra.step import Task
 from jobs.spark.session import Session
 from jobs.steps import STEPS

@@ -2,10 +2,8 @@
 that is interrupted or killed."""
 
 import asyncio
-import contextlib
 import json
 import os
-import pty
 import re
 import shutil
 import signal
@@ -47,6 +45,7 @@ from flows.running.children import Children
 from flows.running.step_task import ManifestPolicy
 from infra.errors import GristmillError
 from tests.e2e.whole import parameters
+from tests.flows.terminals import on_a_terminal
 
 REPO = Path(__file__).parents[2]
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
@@ -334,21 +333,6 @@ def test_a_failing_run_is_one_line_on_standard_error(
     assert line.startswith("error: tokenizer: ")
     assert "Beginning flow run" in done.stdout
     assert "Encountered an exception" not in done.stdout
-
-
-def on_a_terminal(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Exit code of a command, and what it shows on a terminal."""
-    ours, terminal = pty.openpty()
-    with subprocess.Popen(
-        command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal
-    ) as process:
-        os.close(terminal)
-        shown = b""
-        with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
-            while part := os.read(ours, 1 << 16):
-                shown += part
-        os.close(ours)
-    return process.returncode, shown.decode()
 
 
 def test_on_a_terminal_a_run_shows_a_bar_below_prefects_lines(

@@ -16,7 +16,7 @@ from infra.process import TOKEN, Child, output_of, run
 
 REPOSITORY = str(Path(__file__).parents[2])
 DEADLINE_SECONDS = 60.0
-EMIT = "from infra.process import emit, emit_failure, die_with_parent\n"
+EMIT = "from infra.owner import die_with_parent\nfrom infra.process import emit, emit_failure\n"
 FOREVER = "import threading; threading.Event().wait()\n"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 GRANDCHILD = f"subprocess.Popen([sys.executable, '-c', {FOREVER!r}], start_new_session=True).pid"

@@ -77,7 +77,7 @@ def waited(what: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not (found := what()):
         assert time.monotonic() < deadline
-        time.sleep(0.5)
+        psutil.wait_procs([psutil.Process()], timeout=0.5)
     return found
 
 
