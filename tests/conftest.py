@@ -74,6 +74,7 @@ WHOLE_PROCESSES = (
     "tests/flows/command/test_serve.py",
     "tests/flows/command/test_tampered.py",
     "tests/flows/running/",
+    "tests/flows/serving/",
     "tests/model/test_faults.py",
     "tests/model/test_train.py",
     "tests/model/test_launch.py",

@@ -66,7 +66,7 @@ def require_free(name: str, port: int) -> None:
         socket.create_server((HOST, port)).close()
     except OSError as error:
         raise UsageError(
-            f"port {port}: {error.strerror}; give another with --{name}-port"
+            f"port {port}: {os.strerror(error.errno or 0)}; give another with --{name}-port"
         ) from None
 
 
