@@ -158,7 +158,7 @@ def generate(
     checkpoint = lake.find(input, "checkpoints") if input else lake.newest("checkpoints")
     if checkpoint is None:
         raise UsageError(f"no checkpoints in {lake.root}; `gristmill run` makes some")
-    with follower(json, console.out) as follow:
+    with follower(json or not console.out.is_terminal, console.out) as follow:  # else only the text
         text = continue_text(checkpoint, prompt, max_tokens, temperature, top_k, seed, follow)
     if json:
         console.one_object({"checkpoint": checkpoint.uri, "prompt": prompt, "text": text})
