@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import IO
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
+OTHERS = 0o077
+"""The permissions that nobody but the user may have."""
 
 
 def private_folder(path: Path) -> Path:

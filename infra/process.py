@@ -29,7 +29,7 @@ import psutil
 from infra.errors import GristmillError, TransientError, UsageError
 from infra.failures import SHOWN, ended_by_signal, failure, telling, with_log
 from infra.owner import PARENT
-from infra.private import private_file
+from infra.private import OTHERS, private_file
 
 TOKEN = "GRISTMILL_TREE"
 """Environment variable: the tokens of the trees that a process is part of, outermost first."""
@@ -40,8 +40,6 @@ EVENT = b'{"event": '
 """How a line that `emit` wrote begins; any other line is the child's own output."""
 LOG_LINES = 200
 """Lines at the end of a log in which a failure's cause is looked for."""
-OTHERS = 0o077
-"""The permissions that nobody but the user may have."""
 
 
 def emit(event: str, **fields: Any) -> None:
@@ -91,8 +89,7 @@ def output_of(command: Sequence[str]) -> str:
 def detached(command: Sequence[str], log: Path) -> int:
     """Start a process that outlives this one, in a session of its own, without input; its output
     goes to the log, this user's alone. Its id."""
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+    with private_file(log) as output:
         started = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
@@ -308,7 +305,7 @@ class Child:
         others = [process for process in processes if process.pid != self.pid]
         while others and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
-            others = [process for process in others if _lives(process)]
+            others = [process for process in others if lives(process)]
         if any(process.pid == self.pid for process in processes):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(max(0.0, until - time.monotonic()))
@@ -351,7 +348,7 @@ def _event_in(line: bytes) -> dict[str, Any] | None:
     return event
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
     """Whether it has not ended. One whose parent died stays in the process table until init takes
     note, in seconds or, in a container without one, never."""
     try:

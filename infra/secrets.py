@@ -13,6 +13,7 @@ import uuid
 from pathlib import Path
 
 from infra.errors import UsageError
+from infra.private import OTHERS, private_file, private_folder
 from infra.settings import settings
 
 USER = "gristmill"
@@ -26,8 +27,6 @@ NAMES = (
 MLFLOW_USERS = "mlflow-users.db"
 """MLflow's own database of users beside the file, made with the password of then."""
 SECRET_BYTES = 32
-OTHERS = 0o077
-"""The permissions that nobody but the user may have."""
 
 
 def of_user() -> dict[str, str]:
@@ -63,13 +62,12 @@ def _make(path: Path) -> None:
     """Write the file whole, for this user alone; of two that do so at once one wins."""
     made = {name: secrets.token_urlsafe(SECRET_BYTES) for name in NAMES}
     made |= {"PREFECT_API_AUTH_STRING": of_one_run(), "MLFLOW_TRACKING_USERNAME": USER}
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     path.with_name(MLFLOW_USERS).unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as stream:
-        stream.write("# Gristmill's servers and whoever calls them. Remove it to get new ones.\n")
-        stream.writelines(f"{name}={value}\n" for name, value in made.items())
+    with private_file(temporary) as stream:
+        stream.write(b"# Gristmill's servers and whoever calls them. Remove it to get new ones.\n")
+        stream.writelines(f"{name}={value}\n".encode() for name, value in made.items())
     with contextlib.suppress(FileExistsError):
         os.link(temporary, path)
     temporary.unlink()

@@ -24,6 +24,7 @@ from flows.chain.steps import STEPS, of_chain
 from flows.command import console, look, up, verify
 from flows.command.bars import follower
 from flows.command.demo import demo, demo_defaults, sample, sample_values
+from flows.command.entry import INTERRUPTED
 from flows.command.making import execute, plan, run
 from flows.command.options import with_options
 from flows.command.said import (
@@ -55,7 +56,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-INTERRUPTED = 130
 
 
 def print_version(asked: bool) -> None:

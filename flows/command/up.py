@@ -2,6 +2,7 @@
 makes what is scheduled or started from the page."""
 
 import os
+import signal
 import socket
 import sys
 import time
@@ -88,7 +89,7 @@ def ready(pid: int, log: str, quiet: bool) -> State:
                 failed = next(each for each in found.services if each.stage == "failed")
                 end(found)
                 raise GristmillError(failed.detail)
-        elif not up_state.lives(pid):
+        elif not up_state.alive(pid):
             raise GristmillError(f"up: the supervisor ended ({log})")
         time.sleep(LOOK_SECONDS)
 
@@ -137,6 +138,6 @@ def down() -> None:
 
 def end(found: State) -> None:
     """Stop the supervisor and wait for it. Raises GristmillError where it does not end."""
-    os.kill(found.pid, 15)
+    os.kill(found.pid, signal.SIGTERM)
     if not up_state.wait_for_end(found, DOWN_SECONDS):
         raise GristmillError(f"down: process {found.pid} does not end; its log tells more")

@@ -31,14 +31,14 @@ from prefect.settings import (
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from flows.running.children import code_path, log_file
+from flows.serving.pages import HOST, PREFECT_PASSWORDS
 from infra import secrets
 from infra.owner import die_with_parent
+from infra.private import OTHERS
 from infra.process import Child, emit
 
 LOG = logging.getLogger("prefect.gristmill")
 """Prefect shows what its own loggers say."""
-HOST = "127.0.0.1"
-PASSWORDS = ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")
 SETTINGS = {
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
@@ -95,7 +95,7 @@ class RunServer(contextlib.ExitStack):
 
     def _started(self) -> Child:
         listening = self._socket.fileno()
-        given = {**SETTINGS, **code_path(), **dict.fromkeys(PASSWORDS, self._password)}
+        given = {**SETTINGS, **code_path(), **dict.fromkeys(PREFECT_PASSWORDS, self._password)}
         command = [sys.executable, "-m", "flows.running.server", str(listening)]
         return Child(command, log_file("prefect"), given, [listening])
 
@@ -144,5 +144,5 @@ async def serve(number: int) -> None:
 
 if __name__ == "__main__":
     die_with_parent()
-    os.umask(0o077)
+    os.umask(OTHERS)
     asyncio.run(serve(int(sys.argv[1])))

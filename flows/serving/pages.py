@@ -3,6 +3,8 @@
 from enum import StrEnum
 
 HOST = "127.0.0.1"
+PREFECT_PASSWORDS = ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")
+"""What Prefect's server asks for, and what its own services say to it: the same."""
 
 
 class Server(StrEnum):
@@ -19,8 +21,7 @@ def prefect_server(port: int, known: dict[str, str]) -> tuple[list[str], dict[st
     """Module and arguments of Prefect's server, and its environment."""
     page = f"http://{HOST}:{port}"
     environment = {
-        "PREFECT_SERVER_API_AUTH_STRING": known["PREFECT_API_AUTH_STRING"],
-        "PREFECT_API_AUTH_STRING": known["PREFECT_API_AUTH_STRING"],
+        **dict.fromkeys(PREFECT_PASSWORDS, known["PREFECT_API_AUTH_STRING"]),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page,
         "PREFECT_SERVER_UI_API_URL": f"{page}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

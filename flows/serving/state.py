@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 import psutil
 
+from infra.private import private_file
+from infra.process import lives
 from infra.settings import settings
 
 MARK = "GRISTMILL_UP"
@@ -60,24 +62,23 @@ class State:
 
     def alive(self) -> bool:
         """Whether the supervisor lives."""
-        return lives(self.pid, self.created)
+        return alive(self.pid, self.created)
 
     def write(self) -> None:
         """Replace the file, whole, for this user alone."""
         path = where()
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            json.dump(dataclasses.asdict(self), out)
+        with private_file(temporary) as out:
+            out.write(json.dumps(dataclasses.asdict(self)).encode())
         temporary.replace(path)
 
 
-def lives(pid: int, created: float | None = None) -> bool:
+def alive(pid: int, created: float | None = None) -> bool:
     """Whether the process lives; with `created` the one that began then."""
     try:
         process = psutil.Process(pid)
         same = created is None or abs(process.create_time() - created) < 1.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        return same and lives(process)
     except psutil.NoSuchProcess:
         return False
 

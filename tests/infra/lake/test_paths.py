@@ -58,9 +58,9 @@ def test_no_entry_leads_out_of_the_lake(path: str) -> None:
         entry = FileEntry(path, 1, "ab")
     except ValueError:
         return
-    uri = storage.join("/root/lake", entry.path)
+    uri = storage.join("/some/lake", entry.path)
     assert os.path.normpath(uri) == uri
-    assert uri.startswith("/root/lake/")
+    assert uri.startswith("/some/lake/")
 
 
 @pytest.mark.parametrize("root", ["/data/lake", "s3://bucket/lake"])
